@@ -1,0 +1,213 @@
+"""Every error that diptych raises, and nothing else.
+
+    PersistenceError
+    ├── ConfigurationError           a setting, a URL, a missing extra
+    ├── InvalidInputError            one field of the caller's input (also a ValueError)
+    ├── MemoryNotFoundError          no such memory under this tenant (also a LookupError)
+    ├── VersionConflictError         ``expected_version`` is not the version that is there
+    ├── OutcomeUnknownError          the write may or may not have happened
+    ├── BulkInterruptedError         a bulk call stopped half-way; what was acknowledged is in it
+    ├── DeadlineExceededError        the call's deadline passed before anything was written (also a TimeoutError)
+    ├── ServiceClosedError           the service was used before it was opened or after it was closed
+    ├── VectorStoreError             the truth
+    │   ├── VectorStoreUnavailableError
+    │   ├── VectorStoreConflictError
+    │   ├── SchemaMissingError
+    │   ├── SchemaTooNewError
+    │   └── EmbeddingMismatchError
+    ├── GraphStoreError              the projection
+    │   ├── GraphUnavailableError
+    │   ├── GraphConflictError
+    │   ├── GraphWriteExpiredError
+    │   └── GraphIdentityError
+    ├── EmbeddingError               the embedder
+    │   └── EmbeddingUnavailableError
+    ├── ExtractionError              the extractor
+    │   └── ExtractionUnavailableError
+    └── SyncError                    a check, a repair, a rebuild
+
+A message is one sentence that says what happened. ``hint`` says what to do, ``retryable`` whether the same call can
+succeed later without anyone changing anything. The driver's error is kept as ``__cause__``; its text is never
+repeated in the message, because drivers put connection strings and parameters there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+MAX_SHOWN = 60
+
+
+def shorten(value: object) -> str:
+    """Return ``repr(value)``, cut to ``MAX_SHOWN`` characters, safe to print."""
+    text = repr(value[: MAX_SHOWN * 2] if isinstance(value, str | bytes | list | tuple) else value)
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
+
+
+class PersistenceError(Exception):
+    """Something went wrong in diptych."""
+
+    retryable: ClassVar[bool] = False
+    default_hint: ClassVar[str | None] = None
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
+        """Use the class's docstring where no message is given."""
+        self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        self.hint = hint or self.default_hint
+        super().__init__(self.message)
+
+
+class ConfigurationError(PersistenceError):
+    """A setting is wrong or missing."""
+
+
+class InvalidInputError(PersistenceError, ValueError):
+    """A value of the input is not allowed."""
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        """Name the field, the value (shortened) and what is allowed there."""
+        self.field = field
+        self.value = shorten(value)
+        self.allowed = allowed
+        super().__init__(f"{field}: {self.value} is not allowed; {allowed}.")
+
+
+class MemoryNotFoundError(PersistenceError, LookupError):
+    """There is no such memory under this tenant."""
+
+
+class VersionConflictError(PersistenceError):
+    """The memory is at another version than the one expected."""
+
+    default_hint = "read the memory again and repeat the change on what it is now"
+
+    def __init__(self, expected: int, actual: int | None) -> None:
+        """``actual`` is None where the memory does not exist (any more)."""
+        self.expected = expected
+        self.actual = actual
+        found = "the memory does not exist" if actual is None else f"the memory is at version {actual}"
+        super().__init__(f"Version {expected} was expected, but {found}.")
+
+
+class OutcomeUnknownError(PersistenceError):
+    """The truth may or may not have been written."""
+
+    default_hint = (
+        "read the memory; if the write is not there, repeat it (with an idempotency key it is safe to repeat)"
+    )
+
+
+class BulkInterruptedError(PersistenceError):
+    """A bulk call stopped half-way; ``results`` holds, by position, the items that truth acknowledged before."""
+
+    retryable = True
+    default_hint = "repeat the items that have no result; items with an id can all be repeated"
+
+    def __init__(self, results: Mapping[int, object], total: int) -> None:
+        self.results = results
+        super().__init__(f"The call stopped after {len(results)} of {total} items were acknowledged.")
+
+
+class DeadlineExceededError(PersistenceError, TimeoutError):
+    """The call's deadline passed before it was done."""
+
+    retryable = True
+    default_hint = "repeat the call, or give it a longer timeout"
+
+
+class ServiceClosedError(PersistenceError):
+    """The service is not open."""
+
+    default_hint = "use it inside `async with AsyncPersistenceService.connect(…) as memories:`"
+
+
+class VectorStoreError(PersistenceError):
+    """The vector store refused the operation."""
+
+
+class VectorStoreUnavailableError(VectorStoreError):
+    """The vector store cannot be reached."""
+
+    retryable = True
+    default_hint = "check that the server is up and that the URL and the password are right (`diptych doctor`)"
+
+
+class VectorStoreConflictError(VectorStoreError):
+    """The vector store undid the operation because of a concurrent one."""
+
+    retryable = True
+
+
+class SchemaMissingError(VectorStoreError):
+    """The vector store has no schema of diptych, or an older one."""
+
+    default_hint = "diptych schema upgrade"
+
+
+class SchemaTooNewError(VectorStoreError):
+    """The vector store's schema is newer than this version of diptych."""
+
+    default_hint = "upgrade diptych on this machine"
+
+
+class EmbeddingMismatchError(VectorStoreError):
+    """The vector store holds embeddings of another model or dimension."""
+
+    default_hint = "use the embedder the store was made with, or another schema for another model"
+
+
+class GraphStoreError(PersistenceError):
+    """The graph store refused the operation."""
+
+
+class GraphUnavailableError(GraphStoreError):
+    """The graph store cannot be reached."""
+
+    retryable = True
+    default_hint = "check that the server is up and that the URL and the password are right (`diptych doctor`)"
+
+
+class GraphConflictError(GraphStoreError):
+    """The graph store undid the operation because of a concurrent one."""
+
+    retryable = True
+
+
+class GraphWriteExpiredError(GraphStoreError):
+    """The graph store refused a write because its time had passed; nothing was touched."""
+
+    retryable = True
+
+
+class GraphIdentityError(GraphStoreError):
+    """This graph and this truth do not belong together."""
+
+    default_hint = "check both URLs; `diptych schema adopt-graph` makes a new graph the graph of this truth"
+
+
+class EmbeddingError(PersistenceError):
+    """The embedder gave no usable embedding."""
+
+
+class EmbeddingUnavailableError(EmbeddingError):
+    """The embedder cannot be reached, or is overloaded."""
+
+    retryable = True
+    default_hint = "check the endpoint's URL and state, or repeat the call later"
+
+
+class ExtractionError(PersistenceError):
+    """The extractor gave no usable entities and relationships."""
+
+
+class ExtractionUnavailableError(ExtractionError):
+    """The extractor cannot be reached, or is overloaded."""
+
+    retryable = True
+    default_hint = "check the endpoint's URL and state, or repeat the call later"
+
+
+class SyncError(PersistenceError):
+    """A check, a repair or a rebuild could not be done."""

@@ -1,0 +1,1 @@
+"""What the service asks of a store, an embedder, an extractor: typing.Protocol and plain values, nothing else."""

@@ -1,0 +1,404 @@
+"""The vector store: the source of truth, and the outbox that lies beside it.
+
+Every method raises VectorStoreUnavailableError where the store cannot be reached, VectorStoreConflictError where it
+undid the operation because of a concurrent one, OutcomeUnknownError where a write may or may not have been committed.
+None of them retries, and none waits longer than the connection settings allow: deadlines and retries are the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from persistence.filters import Filter
+from persistence.records import Entity, Memory, Relationship, Vector
+from persistence.results import Count, OutboxStats
+
+
+class Key(NamedTuple):
+    """A memory's identity."""
+
+    user_id: str
+    id: str
+
+
+class WriteMode(Enum):
+    """What a write does to what is there already."""
+
+    REPLACE = "replace"
+    """Store or replace; a deleted memory becomes live again."""
+    UPDATE = "update"
+    """Replace a live memory; MemoryNotFoundError (or VersionConflictError, where a version is expected) without one."""
+    KEEP_LIVE = "keep_live"
+    """Leave a live memory alone; a deleted one becomes live again."""
+    KEEP_ANY = "keep_any"
+    """Leave a live memory alone, and a deleted one deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryWrite:
+    """One memory to write. ``write_id`` is unique to this write: it names the outbox entry, and tells its author apart.
+
+    ``created_at`` None: the time of the first store is kept, or is now. ``above``: the new version must be higher than
+    this (the graph was seen ahead of a truth that was restored from a backup).
+    """
+
+    user_id: str
+    id: str
+    agent_id: str | None
+    run_id: str | None
+    content: str
+    metadata: Mapping[str, Any]
+    entities: tuple[Entity, ...]
+    relationships: tuple[Relationship, ...]
+    extracted: bool
+    embedding: Vector
+    digest: int
+    bucket: int
+    created_at: datetime | None
+    write_id: UUID
+    mode: WriteMode = WriteMode.REPLACE
+    expected_version: int | None = None
+    above: int = 0
+
+    @property
+    def key(self) -> Key:
+        """The memory's identity."""
+        return Key(self.user_id, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryDelete:
+    """One memory to delete. ``expected_version`` None: whatever is there.
+
+    ``above``: the tombstone's version must be higher than this; an older tombstone is then written anew.
+    """
+
+    user_id: str
+    id: str
+    write_id: UUID
+    bucket: int
+    expected_version: int | None = None
+    above: int = 0
+
+    @property
+    def key(self) -> Key:
+        """The memory's identity."""
+        return Key(self.user_id, self.id)
+
+
+class Written(StrEnum):
+    """What a write found and did."""
+
+    WRITTEN = "written"
+    """The write is durable, and so is its outbox entry (where it is tracked)."""
+    EXISTS = "exists"
+    """Nothing was done: a live memory is there, and the mode leaves it alone."""
+    DELETED = "deleted"
+    """Nothing was done: a tombstone is there, and the mode (or the delete) leaves it alone."""
+    ABSENT = "absent"
+    """Nothing was done: a delete found neither a memory nor a tombstone."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReceipt:
+    """What truth says of one write.
+
+    ``version`` is the version that is there now, None where nothing ever was. ``tracked``: an outbox entry named by
+    the write's ``write_id`` was made and has to be settled. ``former``: the record that was replaced or deleted, where
+    it was asked for and there was one.
+    """
+
+    status: Written
+    version: int | None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    tracked: bool = False
+    former: Memory | None = None
+
+    @property
+    def stamp(self) -> tuple[int, datetime, datetime]:
+        """Version and times of a live memory. Raises ValueError where the receipt speaks of none."""
+        if self.version is None or self.created_at is None or self.updated_at is None:
+            raise ValueError("the receipt speaks of no live memory")
+        return self.version, self.created_at, self.updated_at
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """How the outbox entries of a call's writes are made.
+
+    ``lease``: seconds for which no relay takes the entry, the writer being at it. ``graph``: False where this process
+    has no graph; then an entry is made only if the truth has one registered, and it is marked disabled.
+    """
+
+    graph: bool
+    lease: float
+
+
+class Resolution(StrEnum):
+    """What became of a write whose acknowledgement was lost."""
+
+    WRITTEN = "written"
+    NOT_WRITTEN = "not_written"
+    UNKNOWN = "unknown"
+    """Someone else wrote since; whether ours was in between cannot be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """A memory whose graph copy is in doubt. Holds no content.
+
+    ``claim`` is the fencing token of the claim that returned it, 0 where it is not claimed. ``attempts`` counts this
+    one. ``disabled``: written by a process without a graph.
+    """
+
+    user_id: str
+    id: str
+    entry_id: UUID
+    version: int
+    attempts: int
+    created_at: datetime
+    due_at: datetime
+    claim: int = 0
+    dead: bool = False
+    disabled: bool = False
+    reason: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The memory's identity."""
+        return Key(self.user_id, self.id)
+
+
+class Settlement(NamedTuple):
+    """An entry whose memory is in step: removed only while entry and version are still these."""
+
+    user_id: str
+    id: str
+    entry_id: UUID
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Postponement:
+    """A claimed entry that could not be brought up: due again in ``delay`` seconds, or dead.
+
+    Applied only while ``claim`` is still the entry's (the fence). ``give_back``: the attempt is not counted (an
+    outage, or the failure of a batch the entry happened to be in).
+    """
+
+    user_id: str
+    id: str
+    entry_id: UUID
+    claim: int
+    delay: float
+    reason: str
+    give_back: bool = False
+    dead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What remains of a deleted memory."""
+
+    user_id: str
+    id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What truth holds of one key: a memory, or a tombstone, or neither."""
+
+    memory: Memory | None = None
+    tombstone: Tombstone | None = None
+
+    @property
+    def version(self) -> int | None:
+        """The version that is there."""
+        here = self.memory or self.tombstone
+        return here.version if here else None
+
+
+@dataclass(frozen=True, slots=True)
+class GraphIdentity:
+    """Which graph belongs to a truth: the id we stamped into the graph, and the database's own id."""
+
+    graph_id: UUID
+    database_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What a truth says of itself. ``vector_index``: ``present``, ``missing`` (a load went on or died), ``none``."""
+
+    store_id: UUID
+    schema_version: int
+    embedding_model: str | None
+    dimension: int | None
+    floor: int
+    graph: GraphIdentity | None
+    vector_index: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """One page of a tenant's changes. ``cursor`` goes into the next call; ``more``: the page was full."""
+
+    memories: tuple[Memory, ...]
+    tombstones: tuple[Tombstone, ...]
+    cursor: str
+    more: bool
+
+
+class VectorStore(Protocol):
+    """The truth of memories, their versions, tombstones and outbox."""
+
+    @property
+    def kind(self) -> str:
+        """The backend's name, as in the URL and in logs."""
+        ...
+
+    async def open(self, *, model: str, dimension: int) -> StoreInfo:
+        """Connect, check or (where allowed) upgrade the schema, bind or compare the embedding model.
+
+        Raises SchemaMissingError, SchemaTooNewError, EmbeddingMismatchError, ConfigurationError (missing extension).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release every connection. Safe to call twice, and without ``open``."""
+        ...
+
+    async def ping(self) -> str:
+        """Return the server's version."""
+        ...
+
+    async def info(self) -> StoreInfo:
+        """Return what the truth says of itself now."""
+        ...
+
+    async def register_graph(self, identity: GraphIdentity, *, former: GraphIdentity | None) -> GraphIdentity:
+        """Record which graph belongs to this truth, if the one recorded still is ``former``; return the one recorded.
+
+        A graph other than the one before knows nothing: in the same transaction, and with writers kept out, every
+        memory and tombstone is listed in the outbox, due now. So none is missed that is written at that moment.
+        """
+        ...
+
+    async def write(self, write: MemoryWrite, tracking: Tracking, *, want_former: bool = False) -> WriteReceipt:
+        """Write one memory and its outbox entry atomically.
+
+        Raises VersionConflictError, MemoryNotFoundError (mode UPDATE); then nothing was written.
+        """
+        ...
+
+    async def write_many(self, writes: Sequence[MemoryWrite], tracking: Tracking) -> list[WriteReceipt]:
+        """Write many in one transaction, receipts in the order given. The keys must be distinct, the modes one,
+        and no version expected."""
+        ...
+
+    async def delete_many(
+        self, deletes: Sequence[MemoryDelete], tracking: Tracking, *, want_former: bool = False
+    ) -> list[WriteReceipt]:
+        """Leave a tombstone of each and an outbox entry, in one transaction. Raises VersionConflictError."""
+        ...
+
+    async def resolve(self, key: Key, write_id: UUID, former_version: int | None) -> Resolution:
+        """Say what became of a write, waiting for it if it is still under way.
+
+        ``former_version``: the version that was there before, where the caller knows it.
+        """
+        ...
+
+    async def read(self, keys: Sequence[Key], *, embeddings: bool = False) -> dict[Key, Truth]:
+        """Read memories and tombstones in one snapshot, from the primary. A key without either is not in the answer."""
+        ...
+
+    async def page(
+        self, user_id: str, *, after: str | None, limit: int, where: Filter, embeddings: bool = False
+    ) -> list[Memory]:
+        """Read a tenant's memories in the order of their ids (code point order), from beyond ``after``."""
+        ...
+
+    async def search(self, user_id: str, vector: Vector, *, limit: int, where: Filter) -> list[tuple[Memory, float]]:
+        """Return the nearest memories with their cosine similarity, best first, ``limit`` of them if so many match."""
+        ...
+
+    async def count(self, user_id: str | None, *, bound: int = 100_000) -> Count:
+        """Count memories, exactly up to ``bound``; beyond it an estimate, marked as not exact."""
+        ...
+
+    async def changes(self, user_id: str, *, cursor: str | None, limit: int) -> Changes:
+        """Return what of a tenant was committed since ``cursor`` (None: everything), so that no commit is ever missed.
+
+        The same change may come again.
+        """
+        ...
+
+    # --- outbox ---------------------------------------------------------------------------------------------------
+
+    async def settle(self, settlements: Sequence[Settlement]) -> int:
+        """Remove the entries that are still these, in key order; return how many."""
+        ...
+
+    async def release(self, settlements: Sequence[Settlement]) -> None:
+        """Give up the writer's lease on these entries: a relay may take them now."""
+        ...
+
+    async def claim(self, *, limit: int, lease: float) -> list[OutboxEntry]:
+        """Take due entries, oldest due first, for ``lease`` seconds; the attempt is counted before it is made."""
+        ...
+
+    async def postpone(self, postponements: Sequence[Postponement]) -> int:
+        """Give back claimed entries with their back-off, or bury them; return how many were still ours."""
+        ...
+
+    async def outbox_stats(self, *, bound: int = 10_000) -> OutboxStats:
+        """Count pending and dead entries up to ``bound``, and say how old the oldest pending one is."""
+        ...
+
+    async def outbox_page(
+        self, *, dead: bool | None, after: Key | None, limit: int, user_id: str | None = None
+    ) -> list[OutboxEntry]:
+        """List entries in key order; ``dead`` None: both kinds."""
+        ...
+
+    async def pending(self, keys: Sequence[Key]) -> dict[Key, OutboxEntry]:
+        """Return the entries of these memories, dead ones included."""
+        ...
+
+    async def revive(self, keys: Sequence[Key] | None) -> int:
+        """Make dead entries due now, with no attempts counted (None: all of them); return how many."""
+        ...
+
+    async def discard(self, key: Key, entry_id: UUID) -> bool:
+        """Move a dead entry to the open inconsistencies; False where it is not there or not dead."""
+        ...
+
+    async def next_due(self) -> float | None:
+        """Return the seconds until the next entry is due (0 or less: now), None where nothing is pending."""
+        ...
+
+    # --- tombstones and bulk loads --------------------------------------------------------------------------------
+
+    async def tombstones_due(self, *, age: float, limit: int) -> list[Tombstone]:
+        """Return settled tombstones older than ``age`` seconds."""
+        ...
+
+    async def collect_tombstones(self, tombstones: Sequence[Tombstone]) -> int:
+        """Remove these tombstones where they are still the same and settled, raising the floor in the same transaction."""
+        ...
+
+    async def begin_load(self) -> bool:
+        """Put off the vector index, if the store is empty and no one else loads; True where it was put off."""
+        ...
+
+    async def end_load(self) -> None:
+        """Build the vector index that ``begin_load`` put off. Takes as long as it takes."""
+        ...

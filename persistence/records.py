@@ -1,0 +1,251 @@
+"""The records: what a memory is, what a caller gives, and what a patch may change.
+
+All are immutable pydantic models. ``validated`` is the one place where pydantic's errors become ours.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from persistence.errors import InvalidInputError
+from persistence.text import Bounded, JsonObject, Name, Properties, Text, TypeName, check_text, refuse
+
+MAX_ENTITIES = 1_000
+MAX_RELATIONSHIPS = 5_000
+
+Vector = npt.NDArray[np.float32]
+
+
+def check_embedding(value: Any) -> Vector:
+    """Return ``value`` as a read-only float32 vector, shape ``(d,)``; NaN, infinite and zero vectors are refused.
+
+    The squared length is taken in float32, as pgvector does for a cosine distance, so that what passes here has a
+    distance there.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            vector = np.array(value, dtype=np.float32)
+            length = float(np.dot(vector, vector)) if vector.ndim == 1 else 0.0
+    except (TypeError, ValueError, OverflowError):
+        raise refuse("an embedding is a list of numbers") from None
+    if not 0 < length < math.inf:
+        raise _bad_embedding(vector)
+    vector.flags.writeable = False
+    return vector
+
+
+def _bad_embedding(vector: Vector) -> PydanticCustomError:
+    if vector.ndim != 1 or not vector.size:
+        return refuse("an embedding is a list of numbers, one dimension deep and not empty")
+    if not np.isfinite(vector).all():
+        return refuse("every number of an embedding must be finite in float32")
+    return refuse("an embedding must have a length: not all zero, and not out of float32's range")
+
+
+Embedding = Annotated[
+    Vector,
+    PlainValidator(check_embedding),
+    PlainSerializer(lambda vector: vector.tolist(), return_type=list[float]),
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 1}),
+]
+
+
+class Record(BaseModel):
+    """What all records share: immutable, unknown fields refused, embeddings compared by value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare field by field; arrays by their values."""
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(_equal(getattr(self, name), getattr(other, name)) for name in type(self).model_fields)
+
+    __hash__ = None  # type: ignore[assignment]  # records hold dicts and arrays
+
+
+def _equal(left: Any, right: Any) -> bool:
+    if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):
+        return left is not None and right is not None and np.array_equal(left, right)
+    return bool(left == right)
+
+
+@lru_cache(maxsize=8_192)
+def normalise(name: str) -> str:
+    """Return an entity's key: NFKC, casefolded, inner space collapsed.
+
+    Normalised once more after the folding, which can undo it (UAX #31, section 5.1.3).
+    """
+    if name.isascii():
+        return " ".join(name.casefold().split())
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join(unicodedata.normalize("NFKC", folded.casefold()).split())
+
+
+def _check_entity_name(name: str) -> str:
+    if not normalise(check_text(name)):
+        raise refuse("an entity's name must not be blank")
+    return name
+
+
+EntityName = Annotated[Bounded, AfterValidator(_check_entity_name)]
+
+
+class Entity(Record):
+    """Something a memory speaks of. Its identity in the graph is ``(user_id, type, key)``."""
+
+    name: EntityName
+    type: TypeName
+    properties: Properties = Field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The name, normalised."""
+        return normalise(self.name)
+
+
+class Relationship(Record):
+    """A statement of a memory that one of its entities relates to another; the ends are entity names.
+
+    ``source_type`` and ``target_type`` are needed only where two entities of the memory share that name.
+    """
+
+    source: EntityName
+    type: TypeName
+    target: EntityName
+    properties: Properties = Field(default_factory=dict)
+    source_type: TypeName | None = None
+    target_type: TypeName | None = None
+
+
+Entities = Annotated[tuple[Entity, ...], Field(max_length=MAX_ENTITIES)]
+Relationships = Annotated[tuple[Relationship, ...], Field(max_length=MAX_RELATIONSHIPS)]
+Content = Annotated[Text, Field(min_length=1)]
+
+
+class MemoryDraft(Record):
+    """A memory as a caller gives it.
+
+    Without ``id`` it gets a UUIDv7. Without ``embedding`` it is embedded, without ``entities`` and ``relationships``
+    (None, not empty) they are extracted from the content.
+    """
+
+    user_id: Name
+    content: Content
+    id: Name | None = None
+    agent_id: Name | None = None
+    run_id: Name | None = None
+    metadata: JsonObject = Field(default_factory=dict)
+    entities: Entities | None = None
+    relationships: Relationships | None = None
+    embedding: Embedding | None = None
+    created_at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _ends_are_entities(self) -> Self:
+        check_ends(self.entities or (), self.relationships or ())
+        return self
+
+
+class MemoryPatch(Record):
+    """The fields of a memory that are to change; what is not given stays. A given field replaces the whole field."""
+
+    content: Content | None = None
+    agent_id: Name | None = None
+    run_id: Name | None = None
+    metadata: JsonObject | None = None
+    entities: Entities | None = None
+    relationships: Relationships | None = None
+    embedding: Embedding | None = None
+
+
+class Memory(Record):
+    """One record of truth. ``embedding`` has shape ``(d,)`` and is None only where it was not asked for."""
+
+    id: str
+    user_id: str
+    agent_id: str | None = None
+    run_id: str | None = None
+    content: str
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    entities: tuple[Entity, ...] = ()
+    relationships: tuple[Relationship, ...] = ()
+    extracted: bool = False
+    embedding: Embedding | None = None
+    version: int
+    digest: int
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+
+
+def check_ends(entities: tuple[Entity, ...], relationships: tuple[Relationship, ...]) -> None:
+    """Refuse relationships whose ends are not exactly one entity of the memory."""
+    if not relationships:
+        return
+    types: dict[str, set[str]] = {}
+    for entity in entities:
+        types.setdefault(entity.key, set()).add(entity.type)
+    for position, relation in enumerate(relationships):
+        _check_end(types, position, "source", relation.source, relation.source_type)
+        _check_end(types, position, "target", relation.target, relation.target_type)
+
+
+def _check_end(types: dict[str, set[str]], position: int, end: str, name: str, wanted: str | None) -> None:
+    found = types.get(normalise(name), set())
+    if not found or (wanted is not None and wanted not in found):
+        raise InvalidInputError(
+            f"relationships[{position}].{end}", name, "it must be the name of an entity of this memory"
+        )
+    if len(found) > 1 and wanted is None:
+        raise InvalidInputError(
+            f"relationships[{position}].{end}",
+            name,
+            f"entities of several types have this name, so {end}_type must say which ({', '.join(sorted(found))})",
+        )
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validated(model: type[M], data: Mapping[str, Any]) -> M:
+    """Make a record of ``data``.
+
+    Raises InvalidInputError, which names the first field at fault, its value and what is allowed there.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise first_fault(error) from error
+
+
+def first_fault(error: ValidationError) -> InvalidInputError:
+    """Turn pydantic's report into our error about its first field."""
+    fault = error.errors(include_url=False)[0]
+    inner = fault.get("ctx", {}).get("error")
+    if isinstance(inner, InvalidInputError):
+        return inner
+    field = ""
+    for step in fault["loc"]:
+        field += f"[{step}]" if isinstance(step, int) else f".{step}" if field else str(step)
+    message = fault["msg"][:1].lower() + fault["msg"][1:]
+    return InvalidInputError(field or "input", fault["input"], message)

@@ -1,0 +1,87 @@
+"""Every setting, with its unit, its bounds and its default. No environment is read before ``load`` is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from persistence.errors import ConfigurationError
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class PersistenceConfig(BaseModel):
+    """Settings of one service; each is also an environment variable, ``DIPTYCH_`` and its name.
+
+    Made by hand, it reads nothing but what it is given; ``PersistenceConfig.load()`` reads the environment.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vector_url: SecretStr | None = Field(None, description="Where the truth is: postgresql://…, embedded://.")
+    graph_url: SecretStr | None = Field(None, description="Where the graph is: neo4j://…, memory://, none://.")
+    home: Path = Field(
+        Path("~/.local/share/diptych"), description="The folder of local servers and the embedded default."
+    )
+    schema_name: str = Field(
+        "diptych", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="The Postgres schema that is ours."
+    )
+    auto_upgrade: bool = Field(True, description="Whether the first connect may make or upgrade the schema.")
+
+    enable_graph_store: bool = Field(True, description="False: as if the graph were none://.")
+    enable_auto_sync: bool = Field(False, description="Whether the service checks the stores on a schedule.")
+    graph_required: bool = Field(False, description="Refuse to open, or to write, while the graph cannot be reached.")
+    rollback_on_partial_failure: bool = Field(False, description="Undo a write in truth when the graph fails.")
+
+    retry_attempts: int = Field(3, ge=1, le=100, description="Attempts of one store operation, the first included.")
+    retry_delay: float = Field(
+        0.05, ge=0, le=60, description="Seconds before the second attempt; doubles, with jitter."
+    )
+    write_timeout: Seconds = Field(5.0, description="Seconds that one call may take.")
+    batch_timeout: Seconds = Field(60.0, description="Seconds that one batch of a bulk call may take.")
+    batch_size: int = Field(1_000, ge=1, le=10_000, description="Memories in one transaction of a bulk call.")
+    max_content_bytes: int = Field(1_048_576, ge=1, description="The longest content, in UTF-8 bytes.")
+
+    settle_batch: int = Field(256, ge=1, le=10_000, description="Settled entries removed together.")
+    settle_delay: float = Field(0.05, ge=0, le=10, description="Seconds that a settled entry waits for others at most.")
+
+    enable_relay: bool = Field(True, description="Whether this process works the outbox off in the background.")
+    relay_batch: int = Field(500, ge=1, le=10_000, description="Entries that the relay claims at once.")
+    relay_interval: Seconds = Field(1.0, description="Seconds between looks at an outbox that was empty.")
+    relay_attempts: int = Field(
+        10, ge=1, le=1_000, description="Attempts after which an entry that fails alone is dead."
+    )
+    relay_backoff: Seconds = Field(0.5, description="Seconds before an entry's second attempt; doubles, with jitter.")
+    relay_backoff_max: Seconds = Field(300.0, description="The longest back-off of an entry, in seconds.")
+    breaker_failures: int = Field(1, ge=1, le=100, description="Outages in a row after which the graph is left alone.")
+    breaker_probe: Seconds = Field(1.0, description="Seconds between probes of a graph that is left alone.")
+    tombstone_age: float = Field(3_600.0, ge=60, le=31_536_000, description="Seconds for which a tombstone is kept.")
+
+    pool_size: int = Field(8, ge=1, le=1_000, description="Connections to each store at most.")
+    connect_timeout: Seconds = Field(5.0, description="Seconds that a connection may take to be made.")
+
+    embedding_url: str | None = Field(None, description="Base URL of an OpenAI-compatible embeddings endpoint.")
+    embedding_model: str | None = Field(None, description="The endpoint's embedding model.")
+    embedding_dimension: int = Field(384, ge=1, le=16_000, description="Dimensions of an embedding.")
+    embedding_api_key: SecretStr | None = Field(None, description="The key for the embeddings endpoint.")
+    extraction_url: str | None = Field(None, description="Base URL of an OpenAI-compatible chat endpoint.")
+    extraction_model: str | None = Field(None, description="The endpoint's chat model.")
+    extraction_api_key: SecretStr | None = Field(None, description="The key for the chat endpoint.")
+
+    @classmethod
+    def load(cls, **given: Any) -> PersistenceConfig:
+        """Read the environment under what is given; None there counts as not given. Raises ConfigurationError."""
+        try:
+            found = _Environment(**{name: value for name, value in given.items() if value is not None})
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            name = ".".join(str(step) for step in fault["loc"])
+            raise ConfigurationError(f"The setting {name} is wrong: {fault['msg']}.") from None
+        return cls.model_construct(**found.model_dump())
+
+
+class _Environment(PersistenceConfig, BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="DIPTYCH_", extra="ignore", frozen=True)
