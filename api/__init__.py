@@ -1,0 +1,1 @@
+"""What people and programs meet: the command line, and what grows beside it."""

@@ -1,0 +1,1 @@
+"""Adapters of the embedder port: feature hashing, and any OpenAI-compatible endpoint."""

@@ -1,0 +1,1 @@
+"""Adapters of the extractor port: rules, and any OpenAI-compatible endpoint."""

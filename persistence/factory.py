@@ -1,0 +1,150 @@
+"""From URLs and settings to adapters. The one place that knows them all; a backend's libraries are imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+from persistence import urls
+from persistence.assembly import Adapters, assemble
+from persistence.errors import ConfigurationError
+from persistence.ports.embedder import Embedder
+from persistence.ports.extractor import Extractor
+from persistence.ports.graph import GraphStore
+from persistence.ports.vector import VectorStore
+from persistence.settings import PersistenceConfig
+
+GRAPH_SCHEMES = frozenset({"neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc"})
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a caller of ``connect`` gave."""
+
+    vector: str | VectorStore | None = None
+    graph: str | GraphStore | None = None
+    embedder: Embedder | None = None
+    extractor: Extractor | None = None
+    config: PersistenceConfig | None = None
+
+
+async def build(given: Given, environ: Mapping[str, str]) -> tuple[PersistenceConfig, Adapters]:
+    """Make the adapters, not opened yet. Raises ConfigurationError."""
+    config = configured(given)
+    vector = given.vector if given.vector and not isinstance(given.vector, str) else await make_vector(config, environ)
+    graph = given.graph if given.graph and not isinstance(given.graph, str) else make_graph(config, environ)
+    if not config.enable_graph_store:
+        graph = None
+    return config, Adapters(
+        vector, graph, given.embedder or make_embedder(config), given.extractor or make_extractor(config)
+    )
+
+
+def configured(given: Given) -> PersistenceConfig:
+    """Return the settings: those given, else those of the environment; URLs that were given win."""
+    found = {
+        "vector_url": given.vector if isinstance(given.vector, str) else None,
+        "graph_url": given.graph if isinstance(given.graph, str) else None,
+    }
+    if given.config is None:
+        return PersistenceConfig.load(**found)
+    update = {name: value for name, value in found.items() if value is not None}
+    return PersistenceConfig(**{**given.config.model_dump(), **update}) if update else given.config
+
+
+async def make_vector(config: PersistenceConfig, environ: Mapping[str, str]) -> VectorStore:
+    """Make the truth's adapter, starting the embedded server where that is the truth."""
+    url = urls.vector_source(config, environ).url.get_secret_value()
+    kind = urls.scheme(url)
+    if kind == "embedded":
+        url, kind = await _embedded_url(config), "postgresql"
+    if kind in urls.POSTGRES_SCHEMES:
+        module = _adapter("persistence.vector.pgvector", "pgvector")
+        store: VectorStore = module.PgVectorStore(
+            url,
+            schema=config.schema_name,
+            auto_upgrade=config.auto_upgrade,
+            pool_size=config.pool_size,
+            connect_timeout=config.connect_timeout,
+        )
+        return store
+    raise ConfigurationError(
+        f"{urls.mask(url)} names no vector store of this version.", hint="use postgresql://… or embedded://"
+    )
+
+
+async def _embedded_url(config: PersistenceConfig) -> str:
+    postgres = _adapter("persistence.local.postgres", "embedded")
+    url: str = await postgres.ensure_postgres(config.home.expanduser())
+    return url
+
+
+def make_graph(config: PersistenceConfig, environ: Mapping[str, str]) -> GraphStore | None:
+    """Make the graph's adapter; None for ``none://``."""
+    url = urls.graph_source(config, environ).url.get_secret_value()
+    kind = urls.scheme(url)
+    if kind == "none":
+        return None
+    if kind == "memory":
+        memory: GraphStore = import_module("persistence.graph.memory").MemoryGraph()
+        return memory
+    if kind in GRAPH_SCHEMES:
+        module = _adapter("persistence.graph.neo4j", "neo4j")
+        store: GraphStore = module.Neo4jGraph(url, pool_size=config.pool_size, connect_timeout=config.connect_timeout)
+        return store
+    raise ConfigurationError(
+        f"{urls.mask(url)} names no graph store of this version.", hint="use neo4j://…, memory:// or none://"
+    )
+
+
+def make_embedder(config: PersistenceConfig) -> Embedder:
+    """Make the embedder of the settings: an endpoint, or feature hashing where none is set."""
+    if config.embedding_url is None:
+        hashing: Embedder = import_module("persistence.embedding.hashing").HashingEmbedder(config.embedding_dimension)
+        return hashing
+    if config.embedding_model is None:
+        raise ConfigurationError("An embedding endpoint is set, but no model.", hint="set DIPTYCH_EMBEDDING_MODEL")
+    openai: Embedder = _adapter("persistence.embedding.openai", "openai").OpenAIEmbedder(
+        config.embedding_url, config.embedding_model, config.embedding_dimension, config.embedding_api_key
+    )
+    return openai
+
+
+def make_extractor(config: PersistenceConfig) -> Extractor:
+    """Make the extractor of the settings: an endpoint, or rules where none is set."""
+    if config.extraction_url is None:
+        rules: Extractor = import_module("persistence.extraction.rules").RuleExtractor()
+        return rules
+    if config.extraction_model is None:
+        raise ConfigurationError("An extraction endpoint is set, but no model.", hint="set DIPTYCH_EXTRACTION_MODEL")
+    openai: Extractor = _adapter("persistence.extraction.openai", "openai").OpenAIExtractor(
+        config.extraction_url, config.extraction_model, config.extraction_api_key
+    )
+    return openai
+
+
+def _adapter(module: str, extra: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("persistence", "sync", "api"):
+            raise
+        raise ConfigurationError(
+            f"The library {error.name} is not installed.", hint=f'pip install "diptych[{extra}]"'
+        ) from error
+
+
+async def adopt_graph(given: Given, environ: Mapping[str, str]) -> int | None:
+    """Make the configured graph the graph of the configured truth, and list everything in the outbox for it.
+
+    Returns how many entries are pending, None where that could not be counted.
+    """
+    config, adapters = await build(given, environ)
+    quiet = config.model_copy(update={"enable_relay": False, "graph_required": True})
+    parts = await assemble(adapters, quiet, adopt_graph=True)
+    try:
+        return (await parts.relay.report()).pending
+    finally:
+        await parts.close()

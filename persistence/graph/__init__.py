@@ -1,0 +1,1 @@
+"""Adapters to graph stores: the projection."""

@@ -1,0 +1,90 @@
+"""What an operator asks of a service: is it well, and how much is there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from persistence.assembly import Parts
+from persistence.errors import PersistenceError
+from persistence.gates import GraphRole
+from persistence.ports.graph import GraphCounts
+from persistence.results import Count, HealthCheck, HealthStatus, OutboxStats, Stats, StoreHealth
+from persistence.retry import Deadline
+
+T = TypeVar("T")
+
+#: Seconds that one probe may take, within the call's deadline.
+PROBE_TIME = 2.0
+
+
+async def check_health(parts: Parts, deadline: Deadline) -> HealthCheck:
+    """Probe both stores at once."""
+    vector, graph, outbox = await asyncio.gather(
+        _vector(parts, deadline), _graph(parts, deadline), _outbox(parts, deadline)
+    )
+    status = HealthStatus.HEALTHY
+    if vector.status is HealthStatus.UNHEALTHY:
+        status = HealthStatus.UNHEALTHY
+    elif graph.status is HealthStatus.UNHEALTHY or (outbox is not None and outbox.dead):
+        status = HealthStatus.DEGRADED
+    return HealthCheck(status, vector, graph, outbox, datetime.now(UTC), parts.graph.breaker.state)
+
+
+async def gather_stats(parts: Parts, deadline: Deadline) -> Stats:
+    """Count both sides."""
+    vector, graph, outbox = await asyncio.gather(
+        _obtained(lambda: parts.truth.read(lambda: parts.truth.store.count(None), deadline)),
+        _graph_counts(parts, deadline),
+        _outbox(parts, deadline),
+    )
+    memories = graph.memories if graph else None
+    exact = memories is not None and parts.graph.role is GraphRole.REGISTERED
+    writes = {"relay_applied": parts.relay.applied, "relay_failed": parts.relay.failed}
+    return Stats(vector or Count(None, exact=False), Count(memories, exact=exact), outbox, writes)
+
+
+async def _graph_counts(parts: Parts, deadline: Deadline) -> GraphCounts | None:
+    if parts.graph.role is GraphRole.DISABLED:
+        return None
+    return await _obtained(lambda: parts.graph.ask(lambda graph: graph.counts(None), deadline))
+
+
+async def _vector(parts: Parts, deadline: Deadline) -> StoreHealth:
+    return await _probe(parts, parts.truth.store.kind, parts.truth.store.ping, deadline)
+
+
+async def _graph(parts: Parts, deadline: Deadline) -> StoreHealth:
+    if parts.graph.role is GraphRole.DISABLED:
+        return StoreHealth(HealthStatus.DISABLED, "none")
+    if not parts.graph.ready:
+        await parts.graph.probe(min(PROBE_TIME, deadline.remaining()))
+    return await _probe(parts, parts.graph.store.kind, parts.graph.store.ping, deadline)
+
+
+async def _probe(
+    parts: Parts, kind: str, ping: Callable[[], Coroutine[Any, Any, str]], deadline: Deadline
+) -> StoreHealth:
+    started = time.perf_counter()
+    try:
+        version = await parts.calls.run(ping(), min(PROBE_TIME, deadline.remaining()))
+    except TimeoutError:
+        return StoreHealth(HealthStatus.UNHEALTHY, kind, error="It did not answer in time.")
+    except PersistenceError as error:
+        return StoreHealth(HealthStatus.UNHEALTHY, kind, error=error.message)
+    return StoreHealth(HealthStatus.HEALTHY, kind, version, (time.perf_counter() - started) * 1000)
+
+
+async def _outbox(parts: Parts, deadline: Deadline) -> OutboxStats | None:
+    return await _obtained(lambda: parts.truth.read(parts.truth.store.outbox_stats, deadline))
+
+
+async def _obtained(call: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+    """Return None where the store did not give it; the store's own line says why."""
+    try:
+        return await call()
+    except PersistenceError:
+        return None

@@ -1,0 +1,286 @@
+"""The relay: works the outbox off, so that every memory in doubt comes in step (design section 6)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import anyio.to_thread
+
+from persistence.drafting import deletion, rewrite
+from persistence.errors import (
+    GraphConflictError,
+    GraphUnavailableError,
+    GraphWriteExpiredError,
+    PersistenceError,
+    VersionConflictError,
+)
+from persistence.follower import graph_write
+from persistence.gates import GraphGate, TruthGate
+from persistence.log import get_logger
+from persistence.ports.graph import GraphAck, GraphWrite, Verdict
+from persistence.ports.vector import (
+    Key,
+    MemoryDelete,
+    OutboxEntry,
+    Postponement,
+    Settlement,
+    Tombstone,
+    Tracking,
+    Truth,
+)
+from persistence.retry import Deadline, backoff
+from persistence.settings import PersistenceConfig
+
+log = get_logger("relay")
+
+#: Seconds for which claimed entries are ours; whoever claims them after that does no harm.
+LEASE = 60.0
+#: Seconds for one read or write of truth, and for one batch in the graph.
+TRUTH_TIME = 30.0
+GRAPH_TIME = 30.0
+#: Seconds between two collections of old tombstones.
+COLLECT_EVERY = 60.0
+
+OUTAGES = (GraphUnavailableError, GraphWriteExpiredError, GraphConflictError)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayReport:
+    """What a run of the relay did: entries brought in step, attempts that failed, entries dead and pending now."""
+
+    applied: int
+    failed: int
+    dead: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    entry: OutboxEntry
+    write: GraphWrite
+    truth: Truth
+
+    @property
+    def settlement(self) -> Settlement:
+        return Settlement(self.entry.user_id, self.entry.id, self.entry.entry_id, self.entry.version)
+
+
+class Relay:
+    """Takes due entries, re-reads truth, brings the graph up to it, settles. Any number may run at once."""
+
+    def __init__(self, truth: TruthGate, graph: GraphGate, config: PersistenceConfig) -> None:
+        self._truth = truth
+        self._graph = graph
+        self._config = config
+        self._wake = asyncio.Event()
+        self._collected_at = time.monotonic()
+        self.applied = 0
+        self.failed = 0
+
+    def wake(self) -> None:
+        """Say that there may be something to do."""
+        self._wake.set()
+
+    # --- running ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until cancelled. Nothing that a store does ends it."""
+        while True:
+            self._wake.clear()
+            try:
+                busy = await self._turn()
+            except PersistenceError as error:
+                log.warning("The relay could not work and will try again.", action="relay", reason=error.message)
+                busy = False
+            if not busy:
+                await self._rest()
+
+    async def run_collection(self) -> None:
+        """Only collect old tombstones, for a truth that has no graph, until cancelled."""
+        while True:
+            await asyncio.sleep(COLLECT_EVERY)
+            try:
+                await self._collect_truth(await self._tombstones_due())
+            except PersistenceError as error:
+                log.warning("Tombstones could not be collected.", action="collect", reason=error.message)
+
+    async def drain(self, progress: Callable[[RelayReport], None] | None = None) -> RelayReport:
+        """Work until nothing is pending that can be worked off now, or the graph is out of reach."""
+        while True:
+            if not await self._reachable():
+                break
+            if not await self.work():
+                wait = await self._truth.read(self._truth.store.next_due, Deadline(TRUTH_TIME))
+                if wait is None:
+                    break
+                await asyncio.sleep(min(max(wait, 0.01), self._config.relay_interval))
+            if progress:
+                progress(await self.report())
+        return await self.report()
+
+    async def report(self) -> RelayReport:
+        """Return what was done since the start, and what there is to do."""
+        stats = await self._truth.read(self._truth.store.outbox_stats, Deadline(TRUTH_TIME))
+        return RelayReport(self.applied, self.failed, stats.dead, stats.pending)
+
+    async def _turn(self) -> bool:
+        if not await self._reachable():
+            return False
+        if time.monotonic() - self._collected_at > COLLECT_EVERY:
+            self._collected_at = time.monotonic()
+            await self.collect()
+        return await self.work() > 0
+
+    async def _rest(self) -> None:
+        wait = self._graph.breaker.probe_in()
+        if wait is not None:
+            await asyncio.sleep(max(wait, 0.01))
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), self._config.relay_interval)
+
+    async def _reachable(self) -> bool:
+        """Where the breaker is open, probe when it is time to; nothing is claimed for a graph that is away."""
+        if self._graph.breaker.probe_in() is None:
+            return self._graph.ready or await self._graph.probe(self._config.breaker_probe)
+        return self._graph.breaker.claim_probe() and await self._graph.probe(self._config.breaker_probe)
+
+    # --- one batch --------------------------------------------------------------------------------------------
+
+    async def work(self) -> int:
+        """Take one batch of due entries to its end; return how many there were."""
+        store = self._truth.store
+        entries = await self._truth.change(
+            lambda: store.claim(limit=self._config.relay_batch, lease=LEASE), Deadline(TRUTH_TIME)
+        )
+        if entries:
+            jobs = await self._jobs(entries)
+            for job in jobs:
+                if _projected_otherwise(job):
+                    await self._raise_truth(job, above=0)
+            await self._bring_up([job for job in jobs if not _projected_otherwise(job)])
+        return len(entries)
+
+    async def _jobs(self, entries: Sequence[OutboxEntry]) -> list[_Job]:
+        """Read what truth is now: the order in which entries were made does not matter."""
+        keys = [entry.key for entry in entries]
+        there = await self._truth.read(lambda: self._truth.store.read(keys), Deadline(TRUTH_TIME))
+        return await anyio.to_thread.run_sync(lambda: [_job(entry, there.get(entry.key, Truth())) for entry in entries])
+
+    async def _bring_up(self, jobs: Sequence[_Job]) -> None:
+        if not jobs:
+            return
+        try:
+            acks = await self._graph.apply([job.write for job in jobs], GRAPH_TIME)
+        except OUTAGES as error:
+            await self._give_back(jobs, error)
+        except PersistenceError as error:
+            await self._isolate(jobs, error)
+        else:
+            await self._conclude(jobs, acks)
+
+    async def _isolate(self, jobs: Sequence[_Job], error: PersistenceError) -> None:
+        """Split a batch that failed until what fails stands alone; that one's attempt counts."""
+        if len(jobs) > 1:
+            middle = len(jobs) // 2
+            await self._bring_up(jobs[:middle])
+            await self._bring_up(jobs[middle:])
+            return
+        (job,) = jobs
+        self.failed += 1
+        dead = job.entry.attempts >= self._config.relay_attempts
+        delay = backoff(job.entry.attempts, self._config.relay_backoff, self._config.relay_backoff_max)
+        if dead:
+            log.error(
+                "An entry of the outbox is dead.", action="dead_letter", memory_id=job.entry.id, reason=error.message
+            )
+        await self._postpone([_postponed(job, delay, error.message, dead=dead)])
+
+    async def _give_back(self, jobs: Sequence[_Job], error: PersistenceError) -> None:
+        """Put a batch back uncounted: an outage makes no dead entries."""
+        self.failed += len(jobs)
+        delay = backoff(1, self._config.relay_backoff, self._config.relay_backoff_max)
+        await self._postpone([_postponed(job, delay, error.message, give_back=True) for job in jobs])
+
+    async def _postpone(self, postponed: Sequence[Postponement]) -> None:
+        await self._truth.change(lambda: self._truth.store.postpone(postponed), Deadline(TRUTH_TIME))
+
+    async def _conclude(self, jobs: Sequence[_Job], acks: Sequence[GraphAck]) -> None:
+        done = [job for job, ack in zip(jobs, acks, strict=True) if ack.verdict is not Verdict.NEWER]
+        ahead = [(job, ack.version) for job, ack in zip(jobs, acks, strict=True) if ack.verdict is Verdict.NEWER]
+        settlements = sorted(job.settlement for job in done)
+        if settlements:
+            await self._truth.change(lambda: self._truth.store.settle(settlements), Deadline(TRUTH_TIME))
+        self.applied += len(done)
+        for job, version in ahead:
+            await self._ahead(job, version)
+
+    # --- a graph ahead of truth -------------------------------------------------------------------------------
+
+    async def _ahead(self, job: _Job, seen: int) -> None:
+        """Someone wrote since (their entry is in the outbox), or truth is an old copy and has to go above ``seen``."""
+        key = job.entry.key
+        there = await self._truth.read(lambda: self._truth.store.read([key]), Deadline(TRUTH_TIME))
+        if there.get(key, Truth()).version == job.write.version:
+            log.warning("The graph is ahead of truth; truth is written anew above it.", action="graph_ahead")
+            await self._raise_truth(job, seen)
+
+    async def _raise_truth(self, job: _Job, above: int) -> None:
+        """Give a memory a higher version with the content it has; the new entry is due at once."""
+        at_once = Tracking(graph=True, lease=0.0)
+        store, key, version = self._truth.store, job.entry.key, job.write.version
+        deadline = Deadline(TRUTH_TIME)
+        with contextlib.suppress(VersionConflictError):  # someone wrote meanwhile, and their entry is listed
+            if job.truth.memory is None:
+                delete = MemoryDelete(*key, uuid.uuid4(), job.write.bucket, version, above=above)
+                await self._truth.change(lambda: store.delete_many([delete], at_once), deadline)
+                return
+            there = await self._truth.read(lambda: store.read([key], embeddings=True), deadline)
+            if memory := there.get(key, Truth()).memory:
+                write = rewrite(memory, version, above).write
+                await self._truth.change(lambda: store.write(write, at_once), deadline)
+
+    # --- tombstones -------------------------------------------------------------------------------------------
+
+    async def collect(self) -> int:
+        """Remove one page of tombstones that no stale writer can need any more: the graph's first, then truth's."""
+        due = await self._tombstones_due()
+        if due:
+            await self._graph.ask(lambda graph: graph.collect(due), Deadline(GRAPH_TIME))
+        return await self._collect_truth(due)
+
+    async def _tombstones_due(self) -> list[Tombstone]:
+        age, limit = self._config.tombstone_age, self._config.relay_batch
+        store = self._truth.store
+        return await self._truth.read(lambda: store.tombstones_due(age=age, limit=limit), Deadline(TRUTH_TIME))
+
+    async def _collect_truth(self, due: Sequence[Tombstone]) -> int:
+        if not due:
+            return 0
+        return await self._truth.change(lambda: self._truth.store.collect_tombstones(due), Deadline(TRUTH_TIME))
+
+
+def _job(entry: OutboxEntry, truth: Truth) -> _Job:
+    if truth.memory is not None:
+        return _Job(entry, graph_write(truth.memory), truth)
+    # Neither a memory nor a tombstone: truth lost it, so the graph must not have it either.
+    version = truth.tombstone.version if truth.tombstone else entry.version
+    return _Job(entry, deletion(Key(entry.user_id, entry.id), version), truth)
+
+
+def _projected_otherwise(job: _Job) -> bool:
+    """Say whether this code projects the memory otherwise than the code that wrote it: one version, one content."""
+    fragment, memory = job.write.fragment, job.truth.memory
+    return memory is not None and fragment is not None and fragment.digest != memory.digest
+
+
+def _postponed(job: _Job, delay: float, reason: str, *, give_back: bool = False, dead: bool = False) -> Postponement:
+    entry = job.entry
+    return Postponement(
+        entry.user_id, entry.id, entry.entry_id, entry.claim, delay, reason, give_back=give_back, dead=dead
+    )

@@ -1,0 +1,90 @@
+"""URLs choose adapters; where none is given, the names that people have in their environment already do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import SecretStr
+
+from persistence.settings import PersistenceConfig
+
+EMBEDDED = "embedded://"
+MEMORY = "memory://"
+NONE = "none://"
+POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
+
+
+class Source(NamedTuple):
+    """A URL and where it came from (``setting``, an environment variable's name, ``default``)."""
+
+    url: SecretStr
+    origin: str
+
+
+def scheme(url: str) -> str:
+    """Return the part before ``://``, in lower case."""
+    return url.partition("://")[0].lower()
+
+
+def mask(url: str) -> str:
+    """Return the URL without its password and without its query, safe to print."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return f"{scheme(url)}://…"
+    user = f"{parts.username}:***@" if parts.password else f"{parts.username}@" if parts.username else ""
+    where = f"[{host}]" if ":" in host else host
+    return urlunsplit((parts.scheme, f"{user}{where}{f':{port}' if port else ''}", parts.path, "", ""))
+
+
+def vector_source(config: PersistenceConfig, environ: Mapping[str, str]) -> Source:
+    """Say which truth is meant: the setting, DATABASE_URL, PG*, POSTGRES_*, QDRANT_URL, else the embedded default."""
+    if config.vector_url:
+        return Source(config.vector_url, "setting")
+    if scheme(environ.get("DATABASE_URL", "")) in POSTGRES_SCHEMES:
+        return Source(SecretStr(environ["DATABASE_URL"]), "DATABASE_URL")
+    if environ.get("PGHOST") or environ.get("PGSERVICE"):
+        # libpq reads the PG* variables itself, passwords and certificates included.
+        return Source(SecretStr("postgresql://"), "PGHOST" if environ.get("PGHOST") else "PGSERVICE")
+    if environ.get("POSTGRES_HOST"):
+        return Source(SecretStr(_postgres_url(environ)), "POSTGRES_HOST")
+    if environ.get("QDRANT_URL"):
+        return Source(SecretStr(environ["QDRANT_URL"]), "QDRANT_URL")
+    return Source(SecretStr(EMBEDDED), "default")
+
+
+def graph_source(config: PersistenceConfig, environ: Mapping[str, str]) -> Source:
+    """Say which graph is meant: the setting, NEO4J_URI, else one in memory that is projected from truth."""
+    if not config.enable_graph_store:
+        return Source(SecretStr(NONE), "enable_graph_store")
+    if config.graph_url:
+        return Source(config.graph_url, "setting")
+    if environ.get("NEO4J_URI"):
+        return Source(SecretStr(_neo4j_url(environ)), "NEO4J_URI")
+    return Source(SecretStr(MEMORY), "default")
+
+
+def _postgres_url(environ: Mapping[str, str]) -> str:
+    user = _credentials(environ.get("POSTGRES_USER", ""), environ.get("POSTGRES_PASSWORD", ""))
+    database = environ.get("POSTGRES_DB") or environ.get("POSTGRES_DATABASE") or ""
+    port = environ.get("POSTGRES_PORT")
+    return f"postgresql://{user}{environ['POSTGRES_HOST']}{f':{port}' if port else ''}/{quote(database, safe='')}"
+
+
+def _neo4j_url(environ: Mapping[str, str]) -> str:
+    parts = urlsplit(environ["NEO4J_URI"])
+    if parts.username:
+        return environ["NEO4J_URI"]
+    name = environ.get("NEO4J_USERNAME") or environ.get("NEO4J_USER") or "neo4j"
+    user = _credentials(name, environ.get("NEO4J_PASSWORD", "")) if environ.get("NEO4J_PASSWORD") else ""
+    path = parts.path if parts.path.strip("/") else f"/{environ.get('NEO4J_DATABASE', '')}"
+    return urlunsplit((parts.scheme, f"{user}{parts.netloc}", path, parts.query, ""))
+
+
+def _credentials(user: str, password: str) -> str:
+    if not user:
+        return ""
+    return f"{quote(user, safe='')}:{quote(password, safe='')}@" if password else f"{quote(user, safe='')}@"

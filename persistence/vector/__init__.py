@@ -1,0 +1,1 @@
+"""Adapters to vector stores: the truth."""

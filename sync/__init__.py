@@ -1,0 +1,1 @@
+"""Check, repair and rebuild: what keeps the graph a projection of truth."""
