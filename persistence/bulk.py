@@ -108,8 +108,7 @@ class Bulk:
                         await self._one_by_one(run, positions, ready, deadline)
                         continue
                     changes = await self._to_truth(run, positions, ready, deadline)
-                    if projecting is not None:
-                        await projecting
+                    await self._before(projecting, changes)
                     projecting = asyncio.create_task(self._project(run, changes, deadline))
                 if projecting is not None:
                     await projecting
@@ -117,6 +116,15 @@ class Bulk:
                 if projecting is not None and not projecting.done():
                     projecting.cancel()
                     await asyncio.wait({projecting})
+
+    async def _before(self, projecting: asyncio.Task[None] | None, changes: Sequence[tuple[int, Change]]) -> None:
+        """Wait until the graph has the batch before these changes, which truth has already."""
+        try:
+            if projecting is not None:
+                await projecting
+        except BaseException:
+            self._writer.release([change for _, change in changes])
+            raise
 
     async def _to_truth(
         self, run: _Run, positions: Sequence[int], prepared: Sequence[Prepared], deadline: Deadline
@@ -128,9 +136,11 @@ class Bulk:
         cancelled = False
         while not task.done():
             try:
-                await asyncio.shield(task)
+                await asyncio.wait({task})
             except asyncio.CancelledError:
                 cancelled = True
+        if cancelled and task.exception() is not None:
+            raise asyncio.CancelledError from task.exception()
         receipts = task.result()
         answers = [_so_far(one, receipt, self._graph.role) for one, receipt in zip(prepared, receipts, strict=True)]
         run.acknowledge(positions, answers)

@@ -56,28 +56,60 @@ def configured(given: Given) -> PersistenceConfig:
 
 async def make_vector(config: PersistenceConfig, environ: Mapping[str, str]) -> VectorStore:
     """Make the truth's adapter, starting the embedded server where that is the truth."""
+    module, url = await _pgvector(config, environ)
+    store: VectorStore = module.PgVectorStore(
+        url,
+        schema=config.schema_name,
+        auto_upgrade=config.auto_upgrade,
+        pool_size=config.pool_size,
+        connect_timeout=config.connect_timeout,
+    )
+    return store
+
+
+async def upgrade_schema(given: Given, environ: Mapping[str, str]) -> tuple[int, int]:
+    """Make the truth's schema or bring it up to date, and build a vector index that a load has left out.
+
+    Returns the versions before and after.
+    """
+    config = configured(given)
+    module, url = await _pgvector(config, environ)
+    versions: tuple[int, int] = await module.upgrade(
+        url, schema=config.schema_name, connect_timeout=config.connect_timeout
+    )
+    embedder, store = given.embedder or make_embedder(config), await make_vector(config, environ)
+    try:
+        await store.open(model=embedder.model, dimension=embedder.dimension)
+        await store.end_load()
+    finally:
+        await store.close()
+        await embedder.close()
+    return versions
+
+
+async def schema_status(given: Given, environ: Mapping[str, str]) -> tuple[int, int]:
+    """Return the version of the truth's schema (0: there is none) and the one that this code needs."""
+    config = configured(given)
+    module, url = await _pgvector(config, environ)
+    there, needed = await module.schema_status(url, schema=config.schema_name, connect_timeout=config.connect_timeout)
+    return there, needed
+
+
+async def _pgvector(config: PersistenceConfig, environ: Mapping[str, str]) -> tuple[ModuleType, str]:
     url = urls.vector_source(config, environ).url.get_secret_value()
     kind = urls.scheme(url)
     if kind == "embedded":
-        url, kind = await _embedded_url(config), "postgresql"
+        return _adapter("persistence.vector.pgvector", "embedded"), await _embedded_url(config)
     if kind in urls.POSTGRES_SCHEMES:
-        module = _adapter("persistence.vector.pgvector", "pgvector")
-        store: VectorStore = module.PgVectorStore(
-            url,
-            schema=config.schema_name,
-            auto_upgrade=config.auto_upgrade,
-            pool_size=config.pool_size,
-            connect_timeout=config.connect_timeout,
-        )
-        return store
+        return _adapter("persistence.vector.pgvector", "pgvector"), url
     raise ConfigurationError(
         f"{urls.mask(url)} names no vector store of this version.", hint="use postgresql://… or embedded://"
     )
 
 
 async def _embedded_url(config: PersistenceConfig) -> str:
-    postgres = _adapter("persistence.local.postgres", "embedded")
-    url: str = await postgres.ensure_postgres(config.home.expanduser())
+    local = _adapter("persistence.local", "embedded")
+    url: str = await local.ensure_postgres(config.home.expanduser())
     return url
 
 

@@ -27,6 +27,8 @@ log = get_logger("gates")
 
 #: Seconds for opening a graph that has come back, which makes its constraints.
 MAKE_READY_TIME = 30.0
+#: Seconds that a probe on the side may take.
+PROBE_TIME = 2.0
 
 T = TypeVar("T")
 
@@ -136,15 +138,17 @@ class GraphGate:
 
     async def make_ready(self, seconds: float) -> None:
         """Open the graph and check its identity, once. Raises GraphStoreError, and then the breaker is open."""
+        try:
+            await self._bounded(self._prepare_once(), seconds)
+        except GraphStoreError:
+            self.breaker.failed()
+            raise
+
+    async def _prepare_once(self) -> None:
         async with self._preparing:
-            if self.ready:
-                return
-            try:
-                await self._bounded(self._prepare(), seconds)
-            except GraphStoreError:
-                self.breaker.failed()
-                raise
-            self.ready = True
+            if not self.ready:
+                await self._prepare()
+                self.ready = True
 
     async def apply(self, writes: Sequence[GraphWrite], seconds: float) -> list[GraphAck]:
         """Apply writes within ``seconds``. Raises GraphStoreError, GraphUnavailableError for every kind of outage."""
@@ -156,8 +160,13 @@ class GraphGate:
         return await self.ask(attempt, deadline)
 
     async def ask(self, call: Callable[[GraphStore], Coroutine[Any, Any, T]], deadline: Deadline) -> T:
-        """Await a call on the graph, repeated within the deadline where that makes sense."""
+        """Await a call on the graph, repeated within the deadline where that makes sense.
+
+        A graph that was left alone is probed on the side when it is time to: there may be no relay that does it.
+        """
         store = self.store
+        if self.breaker.claim_probe():
+            self._calls.later(self.probe(PROBE_TIME))
         self.breaker.check()
         if not self.ready:
             await self.make_ready(deadline.remaining())

@@ -11,11 +11,14 @@ from typing import Any, TypeVar
 from persistence.assembly import Parts
 from persistence.errors import PersistenceError
 from persistence.gates import GraphRole
+from persistence.log import get_logger
 from persistence.ports.graph import GraphCounts
 from persistence.results import Count, HealthCheck, HealthStatus, OutboxStats, Stats, StoreHealth
 from persistence.retry import Deadline
 
 T = TypeVar("T")
+
+log = get_logger("health")
 
 #: Seconds that one probe may take, within the call's deadline.
 PROBE_TIME = 2.0
@@ -61,8 +64,16 @@ async def _graph(parts: Parts, deadline: Deadline) -> StoreHealth:
     if parts.graph.role is GraphRole.DISABLED:
         return StoreHealth(HealthStatus.DISABLED, "none")
     if not parts.graph.ready:
-        await parts.graph.probe(min(PROBE_TIME, deadline.remaining()))
+        await _opened(parts, min(PROBE_TIME, deadline.remaining()))
     return await _probe(parts, parts.graph.store.kind, parts.graph.store.ping, deadline)
+
+
+async def _opened(parts: Parts, seconds: float) -> None:
+    """Give a graph that was away the time of one probe to be opened; the probe that follows says how it is."""
+    try:
+        await parts.calls.run(parts.graph.probe(seconds), seconds)
+    except (TimeoutError, PersistenceError) as error:
+        log.debug("The graph store could not be opened for a probe.", action="health", error=type(error).__name__)
 
 
 async def _probe(

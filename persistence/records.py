@@ -158,7 +158,7 @@ class MemoryDraft(Record):
     metadata: JsonObject = Field(default_factory=dict)
     entities: Entities | None = None
     relationships: Relationships | None = None
-    embedding: Embedding | None = None
+    embedding: Embedding | None = Field(None, repr=False)
     created_at: AwareDatetime | None = None
 
     @model_validator(mode="after")
@@ -176,7 +176,7 @@ class MemoryPatch(Record):
     metadata: JsonObject | None = None
     entities: Entities | None = None
     relationships: Relationships | None = None
-    embedding: Embedding | None = None
+    embedding: Embedding | None = Field(None, repr=False)
 
 
 class Memory(Record):
@@ -191,7 +191,7 @@ class Memory(Record):
     entities: tuple[Entity, ...] = ()
     relationships: tuple[Relationship, ...] = ()
     extracted: bool = False
-    embedding: Embedding | None = None
+    embedding: Embedding | None = Field(None, repr=False)
     version: int
     digest: int
     created_at: AwareDatetime

@@ -57,6 +57,16 @@ class _Tenant(Record):
     user_id: Name
 
 
+class _After(Record):
+    user_id: Name
+    after: Text | None
+
+
+class _Idempotent(Record):
+    user_id: Name
+    idempotency_key: Name
+
+
 class _Query(Record):
     query: Text
 
@@ -134,9 +144,7 @@ class AsyncPersistenceService:
         return self._open
 
     def _deadline(self, timeout: float | None) -> Deadline:
-        if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:
-            raise InvalidInputError("timeout", timeout, f"it must be more than 0 and at most {MAX_TIMEOUT} seconds")
-        return Deadline(timeout or self._parts.config.write_timeout)
+        return Deadline(_seconds(timeout, self._parts.config.write_timeout))
 
     # --- writes -----------------------------------------------------------------------------------------------
 
@@ -170,8 +178,8 @@ class AsyncPersistenceService:
             "agent_id": agent_id,
             "run_id": run_id,
             "metadata": metadata if metadata is not None else {},
-            "entities": tuple(entities) if entities is not None else None,
-            "relationships": tuple(relationships) if relationships is not None else None,
+            "entities": _listed(entities),
+            "relationships": _listed(relationships),
             "embedding": embedding,
             "created_at": created_at,
         }
@@ -206,9 +214,10 @@ class AsyncPersistenceService:
         BulkCancelledError, a truth that fails half-way BulkInterruptedError: both hold what was acknowledged.
         """
         parts = self._parts
+        seconds = _seconds(timeout, parts.config.batch_timeout)
         self._require_graph()
         drafts = await parts.drafter.check(list(items))
-        return await parts.bulk.store(drafts, mode, timeout or parts.config.batch_timeout, progress)
+        return await parts.bulk.store(drafts, mode, seconds, progress)
 
     async def update(
         self,
@@ -273,7 +282,7 @@ class AsyncPersistenceService:
     async def delete_all(self, *, user_id: str, timeout: float | None = None) -> DeleteAllResult:
         """Delete every memory of a tenant, in pages; another call goes on where one was stopped."""
         validated(_Tenant, {"user_id": user_id})
-        return await self._parts.bulk.delete_all(user_id, timeout or self._parts.config.batch_timeout)
+        return await self._parts.bulk.delete_all(user_id, _seconds(timeout, self._parts.config.batch_timeout))
 
     # --- reads ------------------------------------------------------------------------------------------------
 
@@ -299,7 +308,7 @@ class AsyncPersistenceService:
         timeout: float | None = None,
     ) -> Page:
         """Return a page of a tenant's memories in the order of their ids; ``page.next`` goes into ``after``."""
-        validated(_Tenant, {"user_id": user_id})
+        validated(_After, {"user_id": user_id, "after": after})
         where = make_filter(agent_id, run_id, filters)
         _check_limit(limit)
         return await self._parts.reader.page(user_id, after, limit, where, self._deadline(timeout))
@@ -410,9 +419,14 @@ class AsyncPersistenceService:
         return await gather_stats(self._parts, self._deadline(timeout))
 
     async def drain(self, *, progress: Callable[[RelayReport], None] | None = None) -> RelayReport:
-        """Work the outbox off until it is empty, only dead entries are left, or the graph is out of reach."""
+        """Work the outbox off until it is empty, only dead entries are left, or the graph is out of reach.
+
+        A graph in this process's memory has no say over the outbox: then nothing is done but to count.
+        """
         _ = self._parts.graph.store
         await self._parts.settler.flush()
+        if self._parts.graph.role is GraphRole.LOCAL:
+            return await self._parts.relay.report()
         return await self._parts.relay.drain(progress)
 
     async def dead_letters(
@@ -462,8 +476,21 @@ def _key(user_id: str, memory_id: str) -> Key:
 def _id_for(given: str | None, user_id: str, idempotency_key: str) -> str:
     if given is not None:
         raise InvalidInputError("idempotency_key", idempotency_key, "it stands in for an id; give one of them")
-    checked = validated(_Key, {"user_id": user_id, "id": idempotency_key})
-    return derived_id(checked.user_id, checked.id)
+    checked = validated(_Idempotent, {"user_id": user_id, "idempotency_key": idempotency_key})
+    return derived_id(checked.user_id, checked.idempotency_key)
+
+
+def _listed(items: Iterable[Any] | None) -> Any:
+    """Return what was given as a tuple; what is no list of things is left for the check to refuse."""
+    return tuple(items) if isinstance(items, Iterable) and not isinstance(items, str | Mapping) else items
+
+
+def _seconds(timeout: float | None, default: float) -> float:
+    if timeout is None:
+        return default
+    if not 0 < timeout <= MAX_TIMEOUT:
+        raise InvalidInputError("timeout", timeout, f"it must be more than 0 and at most {MAX_TIMEOUT} seconds")
+    return timeout
 
 
 def _check_limit(limit: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from persistence.bounded import Calls
-from persistence.errors import VectorStoreError
+from persistence.errors import PersistenceError
 from persistence.log import get_logger
 from persistence.ports.vector import Settlement, VectorStore
 
@@ -57,5 +57,5 @@ class Settler:
     async def _settle(self, group: list[Settlement]) -> None:
         try:
             await self._calls.run(self._truth.settle(sorted(group)), self._timeout)
-        except (VectorStoreError, TimeoutError):
+        except (PersistenceError, TimeoutError):
             log.warning("Entries in step could not be settled; the relay will.", action="settle", entries=len(group))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from persistence.bounded import Calls
 from persistence.drafting import Prepared, deletion, rewrite
 from persistence.errors import (
+    DeadlineExceededError,
     GraphStoreError,
     MemoryNotFoundError,
     OutcomeUnknownError,
@@ -90,7 +92,7 @@ class Writer:
             write.write_id,
             write.expected_version,
         )
-        receipt = await self._truth.write(write.key, resendable, deadline)
+        receipt = await self._to_truth(write.key, resendable, deadline)
         if receipt.status is not Written.WRITTEN:
             return await self._left_alone(write.key, receipt, deadline)
         return await self.finish(
@@ -104,15 +106,30 @@ class Writer:
         async def send() -> WriteReceipt:
             return (await self._truth.store.delete_many([delete], tracking, want_former=self._rollback))[0]
 
-        receipt = await self._truth.write(
-            delete.key, Resendable(send, delete.write_id, delete.expected_version), deadline
-        )
+        receipt = await self._to_truth(delete.key, Resendable(send, delete.write_id, delete.expected_version), deadline)
         if receipt.status is not Written.WRITTEN:
             return await self._left_alone(delete.key, receipt, deadline)
         version = receipt.version or 0
         return await self.finish(
             Change(delete.key, delete.write_id, receipt, deletion(delete.key, version), None), deadline
         )
+
+    async def _to_truth(self, key: Key, write: Resendable, deadline: Deadline) -> WriteReceipt:
+        try:
+            return await self._truth.write(key, write, deadline)
+        except (OutcomeUnknownError, asyncio.CancelledError):
+            self._calls.later(self._abandon(key, write))
+            raise
+
+    async def _abandon(self, key: Key, write: Resendable) -> None:
+        """Let the relay take what a write of unknown outcome may have left, instead of after its lease."""
+        store, deadline = self._truth.store, Deadline(LEASE_MARGIN)
+        await self._truth.read(lambda: store.resolve(key, write.write_id, write.former_version), deadline)
+        entry = (await self._truth.read(lambda: store.pending([key]), deadline)).get(key)
+        if entry is not None and entry.entry_id == write.write_id:
+            settlement = Settlement(*key, write.write_id, entry.version)
+            await self._truth.change(lambda: store.release([settlement]), deadline)
+            self._wake()
 
     async def finish(self, change: Change, deadline: Deadline) -> PersistenceResult:
         """Bring the graph up to a write that truth has. What fails or is cancelled here is in the outbox."""
@@ -122,12 +139,22 @@ class Writer:
             await self._follower.note([change.graph])
             return change.result(Outcome.IN_STEP, StorageStatus.OK)
         try:
-            return await self._project(change, deadline)
-        except GraphStoreError as error:
-            return await self._failed(change, error, deadline)
+            return await self._bring_up(change, deadline)
         except BaseException:
             self.release([change])
             raise
+
+    async def _bring_up(self, change: Change, deadline: Deadline) -> PersistenceResult:
+        """Answer in every case that is not a cancellation: truth has the write, whatever fails after it."""
+        try:
+            return await self._project(change, deadline)
+        except GraphStoreError as error:
+            return await self._failed(change, error, deadline)
+        except (VersionConflictError, MemoryNotFoundError) as error:
+            return change.result(Outcome.SUPERSEDED, StorageStatus.PENDING, error.message)
+        except (VectorStoreError, OutcomeUnknownError, DeadlineExceededError) as error:
+            self.release([change])
+            return change.result(Outcome.PENDING, StorageStatus.PENDING, error.message)
 
     async def _project(self, change: Change, deadline: Deadline) -> PersistenceResult:
         reserve = ROLLBACK_RESERVE if self._rollback else ANSWER_RESERVE

@@ -299,8 +299,10 @@ class VectorStore(Protocol):
         ...
 
     async def write_many(self, writes: Sequence[MemoryWrite], tracking: Tracking) -> list[WriteReceipt]:
-        """Write many in one transaction, receipts in the order given. The keys must be distinct, the modes one,
-        and no version expected."""
+        """Write many in one transaction, receipts in the order given.
+
+        The keys must be distinct, the modes one, and no version expected.
+        """
         ...
 
     async def delete_many(
@@ -392,7 +394,7 @@ class VectorStore(Protocol):
         ...
 
     async def collect_tombstones(self, tombstones: Sequence[Tombstone]) -> int:
-        """Remove these tombstones where they are still the same and settled, raising the floor in the same transaction."""
+        """Remove these tombstones where they are still the same and settled, and raise the floor, atomically."""
         ...
 
     async def begin_load(self) -> bool:

@@ -1,0 +1,300 @@
+-- The write path. Each function is one round trip, and each statement in it sees a snapshot of its own (READ COMMITTED):
+-- that is what makes the guard below right.
+
+CREATE FUNCTION micros(moment timestamptz) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (extract(epoch FROM moment) * 1000000)::bigint;
+
+-- What a write finds and is to do. `todo`: something is to be written at `version`.
+CREATE TYPE write_state AS (
+    place integer,
+    user_id text COLLATE "C",
+    id text COLLATE "C",
+    write_id uuid,
+    status text,
+    todo boolean,
+    version bigint,
+    memory_version bigint,
+    tombstone_version bigint,
+    created_at timestamptz,
+    updated_at timestamptz,
+    fresh boolean,
+    tracked boolean,
+    fault text
+);
+
+-- Lock the memories by their outbox rows, find what is there, decide, and leave each outbox row as it has to be.
+-- Raises DT001 (another version than the expected one; DETAIL: expected, actual) and DT002 (nothing to update).
+CREATE FUNCTION judge_writes(
+    user_ids text[], ids text[], write_ids uuid[], mode text, expected bigint[], graph boolean, lease double precision
+) RETURNS write_state[]
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    states write_state[];
+    wrong write_state;
+    keep boolean := graph;
+    wall timestamptz := clock_timestamp();
+    stamp bigint := micros(wall);
+    spare boolean;
+    other boolean;
+    faulty boolean;
+BEGIN
+    IF NOT graph THEN
+        -- Whoever registers a graph waits here for writes that have seen none and so leave no entry.
+        PERFORM pg_advisory_xact_lock_shared(1685027185, 'store_info'::regclass::oid::integer);
+        SELECT graph_id IS NOT NULL INTO keep FROM store_info;
+    END IF;
+
+    -- 1. The lock: insert the row, or lock the one that is there and leave it as it is. In key order: no deadlocks.
+    INSERT INTO outbox AS o (user_id, id, entry_id, version, created_at, due_at, disabled)
+    SELECT k.user_id, k.id, k.write_id, stamp, wall, wall + make_interval(secs => lease), NOT graph
+    FROM unnest(user_ids, ids, write_ids) AS k (user_id, id, write_id)
+    ORDER BY k.user_id COLLATE "C", k.id COLLATE "C"
+    ON CONFLICT (user_id, id) DO UPDATE SET claim = o.claim WHERE false;
+
+    -- 2. In a later statement, so that it sees what the writer we may have waited for left: memory, tombstone and
+    -- floor in one snapshot (a tombstone is collected and the floor raised in one transaction).
+    wall := clock_timestamp();
+    SELECT
+        array_agg(ROW(
+            j.place, j.user_id, j.id, j.write_id, j.status, j.todo, j.version, j.memory_version, j.tombstone_version,
+            j.created_at, j.updated_at, j.fresh, j.tracked, j.fault
+        )::write_state ORDER BY j.place),
+        bool_or(j.fresh AND NOT j.tracked),
+        bool_or(j.todo AND j.tracked AND NOT (j.fresh AND j.version = stamp)),
+        bool_or(j.fault IS NOT NULL)
+    INTO states, spare, other, faulty
+    FROM (
+        SELECT
+            f.*,
+            f.status = 'written' AND NOT f.own AS todo,
+            CASE
+                WHEN f.status = 'written' AND NOT f.own
+                THEN greatest(stamp, f.memory_version + 1, f.tombstone_version + 1, f.floor + 1)
+                ELSE coalesce(f.memory_version, f.tombstone_version)
+            END AS version,
+            CASE WHEN f.own THEN f.entry_is_ours AND NOT f.fresh ELSE f.status = 'written' AND (keep OR NOT f.fresh) END
+                AS tracked
+        FROM (
+            SELECT
+                k.place::integer AS place, k.user_id, k.id, k.write_id, s.floor,
+                m.version AS memory_version, t.version AS tombstone_version,
+                coalesce(m.created_at, wall) AS created_at,
+                CASE WHEN own.it OR e.status <> 'written' THEN coalesce(m.updated_at, t.deleted_at) ELSE wall END
+                    AS updated_at,
+                o.xmin = pg_current_xact_id()::xid AS fresh,
+                o.entry_id = k.write_id AS entry_is_ours,
+                own.it AS own,
+                e.status,
+                CASE
+                    WHEN own.it THEN NULL
+                    WHEN k.expected <> coalesce(m.version, -1) THEN 'DT001'
+                    WHEN mode = 'update' AND m.version IS NULL THEN 'DT002'
+                END AS fault
+            FROM unnest(user_ids, ids, write_ids, expected) WITH ORDINALITY
+                AS k (user_id, id, write_id, expected, place)
+            CROSS JOIN store_info AS s
+            JOIN outbox AS o ON o.user_id = k.user_id AND o.id = k.id
+            LEFT JOIN memories AS m ON m.user_id = k.user_id AND m.id = k.id
+            LEFT JOIN tombstones AS t ON t.user_id = k.user_id AND t.id = k.id
+            -- The same write once more (its answer was lost): nothing is to be done.
+            CROSS JOIN LATERAL (SELECT coalesce(k.write_id IN (m.write_id, t.write_id), false) AS it) AS own
+            CROSS JOIN LATERAL (SELECT CASE
+                WHEN own.it THEN 'written'
+                WHEN mode = 'delete' AND m.version IS NULL AND t.version IS NULL THEN 'absent'
+                WHEN mode IN ('delete', 'keep_any') AND m.version IS NULL AND t.version IS NOT NULL THEN 'deleted'
+                WHEN mode IN ('keep_live', 'keep_any') AND m.version IS NOT NULL THEN 'exists'
+                ELSE 'written'
+            END AS status) AS e
+        ) AS f
+    ) AS j;
+
+    IF faulty THEN
+        SELECT s.* INTO wrong FROM unnest(states) AS s WHERE s.fault IS NOT NULL ORDER BY s.place LIMIT 1;
+        RAISE EXCEPTION USING
+            ERRCODE = wrong.fault, MESSAGE = 'diptych: the write does not apply',
+            DETAIL = concat_ws(' ', expected[wrong.place], wrong.memory_version);
+    END IF;
+
+    -- 3. The outbox: rows that were only locks go; rows of others become ours, due again, alive again.
+    IF spare THEN
+        DELETE FROM outbox AS o USING unnest(states) AS s
+        WHERE s.fresh AND NOT s.tracked AND o.user_id = s.user_id AND o.id = s.id;
+    END IF;
+    IF other THEN
+        UPDATE outbox AS o
+        SET entry_id = s.write_id, version = s.version, attempts = 0, claim = 0, dead_at = NULL, reason = NULL,
+            disabled = NOT graph, due_at = wall + make_interval(secs => lease)
+        FROM unnest(states) AS s
+        WHERE s.todo AND s.tracked AND o.user_id = s.user_id AND o.id = s.id;
+    END IF;
+    RETURN states;
+END
+$$;
+
+-- Write one memory and its outbox entry.
+CREATE FUNCTION write_memory(
+    user_id_ text, id_ text, agent_id_ text, run_id_ text, content_ text, metadata_ jsonb, entities_ jsonb,
+    relationships_ jsonb, extracted_ boolean, embedding_ vector, digest_ bigint, bucket_ integer,
+    created_at_ timestamptz, write_id_ uuid, mode text, expected bigint, graph boolean, lease double precision,
+    want_former boolean,
+    OUT status text, OUT version bigint, OUT created_at timestamptz, OUT updated_at timestamptz, OUT tracked boolean,
+    OUT former memories
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    states write_state[] := judge_writes(
+        ARRAY[user_id_], ARRAY[id_], ARRAY[write_id_], mode, ARRAY[expected], graph, lease);
+    state write_state := states[1];
+BEGIN
+    status := state.status;
+    version := state.version;
+    created_at := state.created_at;
+    updated_at := state.updated_at;
+    tracked := state.tracked;
+    IF NOT state.todo THEN
+        RETURN;
+    END IF;
+    created_at := coalesce(created_at_, state.created_at);
+    IF want_former AND state.memory_version IS NOT NULL THEN
+        SELECT m.* INTO former FROM memories AS m WHERE m.user_id = user_id_ AND m.id = id_;
+    END IF;
+    IF state.memory_version IS NULL THEN
+        INSERT INTO memories (
+            user_id, id, agent_id, run_id, content, metadata, entities, relationships, extracted, embedding, version,
+            digest, bucket, write_id, created_at, updated_at
+        ) VALUES (
+            user_id_, id_, agent_id_, run_id_, content_, metadata_, entities_, relationships_, extracted_, embedding_,
+            state.version, digest_, bucket_, write_id_, coalesce(created_at_, state.created_at), state.updated_at
+        );
+    ELSE
+        UPDATE memories AS m
+        SET agent_id = agent_id_, run_id = run_id_, content = content_, metadata = metadata_, entities = entities_,
+            relationships = relationships_, extracted = extracted_, embedding = embedding_, version = state.version,
+            digest = digest_, bucket = bucket_, write_id = write_id_,
+            created_at = coalesce(created_at_, state.created_at), updated_at = state.updated_at,
+            changed = pg_current_xact_id()
+        WHERE m.user_id = user_id_ AND m.id = id_;
+    END IF;
+    IF state.tombstone_version IS NOT NULL THEN
+        DELETE FROM tombstones AS t WHERE t.user_id = user_id_ AND t.id = id_;
+    END IF;
+END
+$$;
+
+-- Make room for many memories: the caller copies those that are `todo`, at the versions given, in the same transaction.
+CREATE FUNCTION prepare_writes(
+    user_ids text[], ids text[], write_ids uuid[], mode text, graph boolean, lease double precision
+) RETURNS TABLE (
+    place integer, status text, todo boolean, version bigint, created_at timestamptz, updated_at timestamptz,
+    tracked boolean
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    looked write_state[];
+    states write_state[];
+    places integer[];
+BEGIN
+    IF mode IN ('keep_live', 'keep_any') THEN
+        -- What is to be left alone is left alone as it was at this moment: no lock is needed for that.
+        SELECT array_agg(ROW(
+            k.place, k.user_id, k.id, k.write_id, CASE WHEN m.version IS NULL THEN 'deleted' ELSE 'exists' END,
+            coalesce(m.write_id, t.write_id) IS NOT DISTINCT FROM k.write_id
+                OR (m.version IS NULL AND (t.version IS NULL OR mode <> 'keep_any')),
+            coalesce(m.version, t.version), m.version, t.version, m.created_at, coalesce(m.updated_at, t.deleted_at),
+            false, false, NULL
+        )::write_state ORDER BY k.place)
+        INTO looked
+        FROM unnest(user_ids, ids, write_ids) WITH ORDINALITY AS k (user_id, id, write_id, place)
+        LEFT JOIN memories AS m ON m.user_id = k.user_id AND m.id = k.id
+        LEFT JOIN tombstones AS t ON t.user_id = k.user_id AND t.id = k.id;
+        RETURN QUERY
+            SELECT s.place, s.status, false, s.version, s.created_at, s.updated_at, false
+            FROM unnest(looked) AS s
+            WHERE NOT s.todo;
+        SELECT array_agg(s.place), array_agg(s.user_id), array_agg(s.id), array_agg(s.write_id)
+        INTO places, user_ids, ids, write_ids
+        FROM unnest(looked) AS s
+        WHERE s.todo;
+        IF places IS NULL THEN
+            RETURN;
+        END IF;
+    END IF;
+
+    states := judge_writes(user_ids, ids, write_ids, mode, NULL, graph, lease);
+    DELETE FROM memories AS m USING unnest(states) AS s
+    WHERE s.todo AND s.memory_version IS NOT NULL AND m.user_id = s.user_id AND m.id = s.id;
+    DELETE FROM tombstones AS t USING unnest(states) AS s
+    WHERE s.todo AND s.tombstone_version IS NOT NULL AND t.user_id = s.user_id AND t.id = s.id;
+    RETURN QUERY
+        SELECT coalesce(places[s.place], s.place), s.status, s.todo, s.version, s.created_at, s.updated_at, s.tracked
+        FROM unnest(states) AS s;
+END
+$$;
+
+-- Leave a tombstone of each memory, at a version above the memory's.
+CREATE FUNCTION delete_memories(
+    user_ids text[], ids text[], write_ids uuid[], buckets integer[], expected bigint[], graph boolean,
+    lease double precision, want_former boolean
+) RETURNS TABLE (
+    place integer, status text, version bigint, updated_at timestamptz, tracked boolean, former memories
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    states write_state[] := judge_writes(user_ids, ids, write_ids, 'delete', expected, graph, lease);
+BEGIN
+    RETURN QUERY
+        SELECT s.place, s.status, s.version, s.updated_at, s.tracked, m
+        FROM unnest(states) AS s
+        LEFT JOIN memories AS m ON want_former AND s.todo AND m.user_id = s.user_id AND m.id = s.id;
+    DELETE FROM memories AS m USING unnest(states) AS s
+    WHERE s.todo AND m.user_id = s.user_id AND m.id = s.id;
+    INSERT INTO tombstones (user_id, id, version, bucket, write_id, deleted_at)
+    SELECT s.user_id, s.id, s.version, buckets[s.place], s.write_id, s.updated_at
+    FROM unnest(states) AS s
+    WHERE s.todo;
+END
+$$;
+
+-- Find which write made what is there, after waiting for a writer that is still under way.
+CREATE FUNCTION last_write(user_id_ text, id_ text, OUT write_id uuid, OUT version bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO outbox AS o (user_id, id, entry_id, version, due_at)
+    VALUES (user_id_, id_, gen_random_uuid(), 0, clock_timestamp())
+    ON CONFLICT (user_id, id) DO UPDATE SET claim = o.claim WHERE false;
+    SELECT coalesce(m.write_id, t.write_id), coalesce(m.version, t.version) INTO write_id, version
+    FROM store_info AS s
+    LEFT JOIN memories AS m ON m.user_id = user_id_ AND m.id = id_
+    LEFT JOIN tombstones AS t ON t.user_id = user_id_ AND t.id = id_;
+    DELETE FROM outbox AS o
+    WHERE o.user_id = user_id_ AND o.id = id_ AND o.xmin = pg_current_xact_id()::xid;
+END
+$$;
+
+-- Remove entries that are still these. Not flushed to disk before it answers: an entry that comes back after a crash
+-- of the server is applied once more, and that changes nothing.
+CREATE FUNCTION settle_entries(user_ids text[], ids text[], entry_ids uuid[], versions bigint[]) RETURNS bigint
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    removed bigint;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM 1
+    FROM unnest(user_ids, ids, entry_ids, versions) AS k (user_id, id, entry_id, version)
+    JOIN outbox AS o ON o.user_id = k.user_id AND o.id = k.id AND o.entry_id = k.entry_id AND o.version = k.version
+    ORDER BY o.user_id, o.id
+    FOR UPDATE OF o;
+    DELETE FROM outbox AS o
+    USING unnest(user_ids, ids, entry_ids, versions) AS k (user_id, id, entry_id, version)
+    WHERE o.user_id = k.user_id AND o.id = k.id AND o.entry_id = k.entry_id AND o.version = k.version;
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    RETURN removed;
+END
+$$;

@@ -1,0 +1,35 @@
+-- name: try_lock_load
+-- Become the one that puts the vector index off, or builds it; held by the session.
+SELECT pg_try_advisory_lock(1685027186, 'memories'::regclass::oid::integer);
+
+-- name: any_memory
+-- Whether there is a memory.
+SELECT EXISTS (SELECT FROM memories);
+
+-- name: rows_estimate
+-- How many memories there are, about: by the statistics, else by the size of the file.
+SELECT greatest(c.reltuples, pg_relation_size(c.oid) / 2048)::bigint FROM pg_class AS c WHERE c.oid = 'memories'::regclass;
+
+-- name: vector_indexes
+-- Every vector index, valid or left over by a build that died.
+SELECT c.relname
+FROM pg_index AS i
+JOIN pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_am AS a ON a.oid = c.relam
+WHERE i.indrelid = 'memories'::regclass AND a.amname = 'hnsw';
+
+-- name: build_settings
+-- Give a build the memory (in kB) and the workers it can use.
+SELECT
+    set_config('maintenance_work_mem', %(memory)s, false),
+    set_config('max_parallel_maintenance_workers', %(workers)s, false),
+    set_config('statement_timeout', '0', false);
+
+-- name: indexed
+-- Whether there is a vector index that can be used.
+SELECT EXISTS (
+    SELECT FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indexrelid
+    JOIN pg_am AS a ON a.oid = c.relam
+    WHERE i.indrelid = 'memories'::regclass AND a.amname = 'hnsw' AND i.indisvalid
+);

@@ -1,0 +1,189 @@
+-- name: settle
+-- Remove entries that are still these.
+SELECT settle_entries(%(user_ids)s::text[], %(ids)s::text[], %(entry_ids)s::uuid[], %(versions)s::bigint[]);
+
+-- name: release
+-- End the writer's lease of entries that no one has claimed.
+WITH mine AS MATERIALIZED (
+    SELECT o.user_id, o.id
+    FROM unnest(%(user_ids)s::text[], %(ids)s::text[], %(entry_ids)s::uuid[]) AS k (user_id, id, entry_id)
+    JOIN outbox AS o ON o.user_id = k.user_id AND o.id = k.id AND o.entry_id = k.entry_id
+    WHERE o.claim = 0 AND o.dead_at IS NULL AND o.attempts = 0
+    ORDER BY o.user_id, o.id
+    FOR UPDATE OF o
+)
+UPDATE outbox AS o SET due_at = least(o.due_at, clock_timestamp())
+FROM mine
+WHERE o.user_id = mine.user_id AND o.id = mine.id;
+
+-- name: claim
+-- Take due entries, oldest due first, past those that others hold.
+WITH due AS MATERIALIZED (
+    SELECT user_id, id, due_at
+    FROM outbox
+    WHERE dead_at IS NULL AND due_at <= clock_timestamp()
+    ORDER BY due_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE outbox AS o
+    SET attempts = o.attempts + 1, claim = nextval('outbox_claims'), disabled = false,
+        due_at = clock_timestamp() + make_interval(secs => %(lease)s)
+    FROM due
+    WHERE o.user_id = due.user_id AND o.id = due.id
+    RETURNING {entry}, due.due_at AS was_due
+)
+SELECT {entry_names} FROM claimed ORDER BY was_due, user_id, id;
+
+-- name: postpone
+-- Give back entries whose claim is still ours.
+WITH given AS (
+    SELECT k.*
+    FROM unnest(
+        %(user_ids)s::text[], %(ids)s::text[], %(entry_ids)s::uuid[], %(claims)s::bigint[], %(delays)s::double precision[], %(reasons)s::text[],
+        %(give_back)s::boolean[], %(dead)s::boolean[]
+    ) AS k (user_id, id, entry_id, claim, delay, reason, give_back, dead)
+), mine AS MATERIALIZED (
+    SELECT g.*
+    FROM given AS g
+    JOIN outbox AS o ON o.user_id = g.user_id AND o.id = g.id AND o.entry_id = g.entry_id AND o.claim = g.claim
+    WHERE o.dead_at IS NULL
+    ORDER BY o.user_id, o.id
+    FOR UPDATE OF o
+)
+UPDATE outbox AS o
+SET claim = 0, reason = mine.reason, attempts = greatest(o.attempts - mine.give_back::integer, 0),
+    due_at = clock_timestamp() + make_interval(secs => mine.delay),
+    dead_at = CASE WHEN mine.dead THEN clock_timestamp() END
+FROM mine
+WHERE o.user_id = mine.user_id AND o.id = mine.id;
+
+-- name: stats
+-- Pending and dead entries up to one above the bound, and how old the oldest of these pending ones is, in seconds.
+SELECT p.pending, d.dead, extract(epoch FROM clock_timestamp() - p.oldest)::double precision, p.disabled
+FROM (
+    SELECT count(*) AS pending, min(created_at) AS oldest, count(*) FILTER (WHERE disabled) AS disabled
+    FROM (
+        SELECT created_at, disabled FROM outbox WHERE dead_at IS NULL ORDER BY due_at LIMIT %(bound)s + 1
+    ) AS entries
+) AS p
+CROSS JOIN (
+    SELECT count(*) AS dead FROM (SELECT FROM outbox WHERE dead_at IS NOT NULL LIMIT %(bound)s + 1) AS entries
+) AS d;
+
+-- name: oldest
+-- The age of the oldest pending entry of all, in seconds.
+SELECT extract(epoch FROM clock_timestamp() - min(created_at))::double precision FROM outbox WHERE dead_at IS NULL;
+
+-- name: page
+-- Entries in key order.
+SELECT {entry}
+FROM outbox AS o
+WHERE (o.user_id, o.id) > (%(after_user)s, %(after_id)s)
+    AND (%(user_id)s::text IS NULL OR o.user_id = %(user_id)s)
+    AND (%(dead)s::boolean IS NULL OR (o.dead_at IS NOT NULL) = %(dead)s)
+ORDER BY o.user_id, o.id
+LIMIT %(limit)s;
+
+-- name: pending
+-- The entries of these memories.
+SELECT {entry}
+FROM unnest(%(user_ids)s::text[], %(ids)s::text[]) AS k (user_id, id)
+JOIN outbox AS o ON o.user_id = k.user_id AND o.id = k.id;
+
+-- name: revive
+-- Make dead entries of these memories due now.
+WITH dead AS MATERIALIZED (
+    SELECT o.user_id, o.id
+    FROM unnest(%(user_ids)s::text[], %(ids)s::text[]) AS k (user_id, id)
+    JOIN outbox AS o ON o.user_id = k.user_id AND o.id = k.id
+    WHERE o.dead_at IS NOT NULL
+    ORDER BY o.user_id, o.id
+    FOR UPDATE OF o
+)
+UPDATE outbox AS o SET dead_at = NULL, attempts = 0, claim = 0, due_at = clock_timestamp()
+FROM dead
+WHERE o.user_id = dead.user_id AND o.id = dead.id;
+
+-- name: revive_all
+-- Make all dead entries due now.
+WITH dead AS MATERIALIZED (
+    SELECT user_id, id FROM outbox WHERE dead_at IS NOT NULL ORDER BY user_id, id FOR UPDATE
+)
+UPDATE outbox AS o SET dead_at = NULL, attempts = 0, claim = 0, due_at = clock_timestamp()
+FROM dead
+WHERE o.user_id = dead.user_id AND o.id = dead.id;
+
+-- name: discard
+-- Move a dead entry to the open inconsistencies.
+WITH gone AS (
+    DELETE FROM outbox
+    WHERE user_id = %(user_id)s AND id = %(id)s AND entry_id = %(entry_id)s AND dead_at IS NOT NULL
+    RETURNING user_id, id, version, reason
+)
+INSERT INTO inconsistencies (user_id, memory_id, kind, vector_version, reason)
+SELECT user_id, id, 'discarded', version, reason FROM gone
+ON CONFLICT (user_id, memory_id, kind) WHERE resolved_at IS NULL
+DO UPDATE SET vector_version = excluded.vector_version, reason = excluded.reason, last_seen = clock_timestamp();
+
+-- name: next_due
+-- Seconds until the next entry is due.
+SELECT extract(epoch FROM due_at - clock_timestamp())::double precision
+FROM outbox
+WHERE dead_at IS NULL
+ORDER BY due_at
+LIMIT 1;
+
+-- name: enqueue_all
+-- List the next memories and tombstones. Entries that are there get a new id, so that whoever was about to settle one
+-- (for another graph, perhaps) misses it.
+WITH next AS MATERIALIZED (
+    SELECT user_id, id, version
+    FROM (
+        (
+            SELECT user_id, id, version FROM memories
+            WHERE (user_id, id) > (%(after_user)s, %(after_id)s) ORDER BY user_id, id LIMIT %(limit)s
+        )
+        UNION ALL
+        (
+            SELECT user_id, id, version FROM tombstones
+            WHERE (user_id, id) > (%(after_user)s, %(after_id)s) ORDER BY user_id, id LIMIT %(limit)s
+        )
+    ) AS both_kinds
+    ORDER BY user_id, id
+    LIMIT %(limit)s
+), listed AS (
+    INSERT INTO outbox AS o (user_id, id, entry_id, version, due_at)
+    SELECT user_id, id, gen_random_uuid(), version, clock_timestamp() FROM next ORDER BY user_id, id
+    ON CONFLICT (user_id, id) DO UPDATE
+    SET entry_id = excluded.entry_id, version = greatest(o.version, excluded.version), attempts = 0, claim = 0,
+        disabled = false, dead_at = NULL, due_at = excluded.due_at
+)
+SELECT user_id, id FROM next ORDER BY user_id DESC, id DESC LIMIT 1;
+
+-- name: tombstones_due
+-- Settled tombstones that are old enough.
+SELECT t.user_id, t.id, t.version
+FROM tombstones AS t
+WHERE t.deleted_at < clock_timestamp() - make_interval(secs => %(age)s)
+    AND NOT EXISTS (SELECT FROM outbox AS o WHERE o.user_id = t.user_id AND o.id = t.id)
+ORDER BY t.deleted_at
+LIMIT %(limit)s;
+
+-- name: collect
+-- Remove tombstones that are still these and settled, and raise the floor, in one snapshot.
+WITH due AS MATERIALIZED (
+    SELECT t.user_id, t.id, t.version
+    FROM unnest(%(user_ids)s::text[], %(ids)s::text[], %(versions)s::bigint[]) AS k (user_id, id, version)
+    JOIN tombstones AS t ON t.user_id = k.user_id AND t.id = k.id AND t.version = k.version
+    WHERE NOT EXISTS (SELECT FROM outbox AS o WHERE o.user_id = t.user_id AND o.id = t.id)
+    ORDER BY t.user_id, t.id
+    FOR UPDATE OF t
+), gone AS (
+    DELETE FROM tombstones AS t USING due
+    WHERE t.user_id = due.user_id AND t.id = due.id AND t.version = due.version
+    RETURNING t.version
+), raised AS (
+    UPDATE store_info SET floor = greatest(floor, (SELECT max(version) FROM gone)) WHERE EXISTS (SELECT FROM gone)
+)
+SELECT count(*) FROM gone;

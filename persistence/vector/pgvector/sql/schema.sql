@@ -1,0 +1,74 @@
+-- name: extension
+-- The installed extension: its version, its schema, the type's oid.
+SELECT e.extversion, n.nspname, t.oid::bigint
+FROM pg_extension AS e
+JOIN pg_namespace AS n ON n.oid = e.extnamespace
+JOIN pg_type AS t ON t.typnamespace = n.oid AND t.typname = 'vector'
+WHERE e.extname = 'vector';
+
+-- name: extension_available
+-- Whether the server has the extension's files.
+SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector');
+
+-- name: create_extension
+-- Install the extension into the first schema of the search path, which is not ours.
+CREATE EXTENSION IF NOT EXISTS vector;
+
+-- name: migrations_exist
+-- Whether the schema has been made.
+SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = %(schema)s AND tablename = 'schema_migrations');
+
+-- name: create_migrations
+-- The list of migrations applied.
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version integer PRIMARY KEY,
+    name text NOT NULL DEFAULT '',
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- name: schema_version
+-- The newest migration applied, 0 for none.
+SELECT coalesce(max(version), 0) FROM schema_migrations;
+
+-- name: record_migration
+-- Remember that a migration was applied.
+INSERT INTO schema_migrations (version, name) VALUES (%(version)s, %(name)s);
+
+-- name: lock_schema
+-- Keep other processes from changing any schema of ours in this database until the transaction ends.
+SELECT pg_advisory_xact_lock(1685027185, 0);
+
+-- name: search_path
+-- Find names in these schemas until the transaction ends.
+SELECT set_config('search_path', %(search_path)s, true);
+
+-- name: info
+-- What the truth says of itself. The vector index counts when it can be used.
+SELECT
+    s.store_id, (SELECT max(version) FROM schema_migrations) AS schema_version, s.embedding_model, s.dimension,
+    s.floor, s.graph_id, s.graph_database_id,
+    EXISTS (
+        SELECT FROM pg_index AS i
+        JOIN pg_class AS c ON c.oid = i.indexrelid
+        JOIN pg_am AS a ON a.oid = c.relam
+        WHERE i.indrelid = 'memories'::regclass AND a.amname = 'hnsw' AND i.indisvalid
+    ) AS indexed
+FROM store_info AS s;
+
+-- name: bind_model
+-- Record the model of the embeddings, if none is recorded.
+UPDATE store_info SET embedding_model = %(model)s, dimension = %(dimension)s WHERE dimension IS NULL;
+
+-- name: lock_graph
+-- Wait for writes that have seen no graph, and keep others from looking until the transaction ends.
+SELECT pg_advisory_xact_lock(1685027185, 'store_info'::regclass::oid::integer);
+
+-- name: register_graph
+-- Record the truth's graph if none is recorded, or if the one recorded still is the former one.
+UPDATE store_info SET graph_id = %(graph_id)s, graph_database_id = %(database_id)s
+WHERE graph_id IS NULL
+    OR (graph_id = %(former_graph_id)s::uuid AND graph_database_id = %(former_database_id)s::text);
+
+-- name: graph
+-- The graph recorded.
+SELECT graph_id, graph_database_id FROM store_info;
