@@ -101,6 +101,8 @@ class Bulk:
         """Prepare batch k+2, write truth of k+1 and bring the graph up to k, all at once."""
         async with _ahead(lambda batch: self._drafter.prepare([drafts[i] for i in batch], mode), batches) as prepared:
             projecting: asyncio.Task[None] | None = None
+            changes: list[tuple[int, Change]] = []
+            behind: list[tuple[int, Change]] = []
             try:
                 async for positions, ready in prepared:
                     deadline = Deadline(seconds)
@@ -108,23 +110,19 @@ class Bulk:
                         await self._one_by_one(run, positions, ready, deadline)
                         continue
                     changes = await self._to_truth(run, positions, ready, deadline)
-                    await self._before(projecting, changes)
-                    projecting = asyncio.create_task(self._project(run, changes, deadline))
+                    if projecting is not None:
+                        await projecting
+                    projecting, behind = asyncio.create_task(self._project(run, changes, deadline)), changes
                 if projecting is not None:
                     await projecting
+            except BaseException:
+                # What truth has and the graph may not have; the projecting task may never have begun.
+                self._writer.release([change for _, change in (*behind, *changes)])
+                raise
             finally:
                 if projecting is not None and not projecting.done():
                     projecting.cancel()
                     await asyncio.wait({projecting})
-
-    async def _before(self, projecting: asyncio.Task[None] | None, changes: Sequence[tuple[int, Change]]) -> None:
-        """Wait until the graph has the batch before these changes, which truth has already."""
-        try:
-            if projecting is not None:
-                await projecting
-        except BaseException:
-            self._writer.release([change for _, change in changes])
-            raise
 
     async def _to_truth(
         self, run: _Run, positions: Sequence[int], prepared: Sequence[Prepared], deadline: Deadline

@@ -93,7 +93,7 @@ class Endpoint:
 
     async def post(self, body: Mapping[str, Any]) -> Any:
         """Return the answer's JSON. Raises one of the failures."""
-        content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        content = json.dumps(body, allow_nan=False).encode()
         try:
             return await self._retry.call(self._attempt, content, retry_on=_again)
         except _Again as error:

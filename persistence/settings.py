@@ -84,4 +84,4 @@ class PersistenceConfig(BaseModel):
 
 
 class _Environment(PersistenceConfig, BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="DIPTYCH_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DIPTYCH_", extra="forbid", frozen=True)

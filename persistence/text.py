@@ -71,9 +71,10 @@ def check_json(value: Any, depth: int = 0) -> Any:
 
 def _check_number(value: float) -> float:
     if isinstance(value, int):
+        value = int(value)  # of a subclass of int, ``in range`` would go through the range
         if value not in INT64:
             raise refuse("integers must fit into 64 bit")
-        return int(value)
+        return value
     if not math.isfinite(value):
         raise refuse("numbers must be finite")
     return float(value)

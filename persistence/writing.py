@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from persistence.bounded import Calls
 from persistence.drafting import Prepared, deletion, rewrite
@@ -115,14 +116,23 @@ class Writer:
         )
 
     async def _to_truth(self, key: Key, write: Resendable, deadline: Deadline) -> WriteReceipt:
+        sending: set[asyncio.Task[Any]] = set()
+
+        async def send() -> WriteReceipt:
+            if task := asyncio.current_task():
+                sending.add(task)
+            return await write.send()
+
         try:
-            return await self._truth.write(key, write, deadline)
+            return await self._truth.write(key, replace(write, send=send), deadline)
         except (OutcomeUnknownError, asyncio.CancelledError):
-            self._calls.later(self._abandon(key, write))
+            self._calls.later(self._abandon(key, write, sending))
             raise
 
-    async def _abandon(self, key: Key, write: Resendable) -> None:
+    async def _abandon(self, key: Key, write: Resendable, sending: set[asyncio.Task[Any]]) -> None:
         """Let the relay take what a write of unknown outcome may have left, instead of after its lease."""
+        if sending:
+            await asyncio.wait(sending)
         store, deadline = self._truth.store, Deadline(LEASE_MARGIN)
         await self._truth.read(lambda: store.resolve(key, write.write_id, write.former_version), deadline)
         entry = (await self._truth.read(lambda: store.pending([key]), deadline)).get(key)

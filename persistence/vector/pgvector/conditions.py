@@ -27,6 +27,7 @@ class Conditions:
 
     def __init__(self, where: Filter) -> None:
         self.parameters: dict[str, Any] = {}
+        self.on_metadata = bool(where.conditions)
         parts: list[sql.Composable] = []
         if where.agent_id is not None:
             parts.append(sql.SQL("m.agent_id = {}").format(self._text(where.agent_id)))

@@ -49,6 +49,7 @@ class Loads:
             if self._loader is not None and not await self._indexed(self._loader):
                 with translated():
                     await index.build(self._loader, self.dimension, self._memory_mb)
+                    await self._loader.execute(_SQL.get("analyse"))
         finally:
             await self.close()
 

@@ -61,9 +61,7 @@ async def status(connection: Connection, schema: str) -> SchemaStatus:
     cursor = await connection.execute(_SCHEMA.get("migrations_exist"), {"schema": schema})
     if await cursor.fetchone() != (True,):
         return SchemaStatus(0, known)
-    async with connection.transaction():
-        await connection.execute(_SCHEMA.get("search_path"), {"search_path": quoted(schema)})
-        return SchemaStatus(await _version(connection), known)
+    return SchemaStatus(await _version(connection, schema), known)
 
 
 async def ensure(connection: Connection, schema: str, *, auto_upgrade: bool) -> Extension:
@@ -104,7 +102,7 @@ async def _migrate(connection: Connection, schema: str, steps: list[Migration]) 
     await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
     await connection.execute(_SCHEMA.get("search_path"), {"search_path": quoted(schema, extension.schema)})
     await connection.execute(_SCHEMA.get("create_migrations"))
-    before = await _version(connection)
+    before = await _version(connection, schema)
     if before > known:
         raise _too_new(schema, before, known)
     for step in steps[before:]:
@@ -113,8 +111,9 @@ async def _migrate(connection: Connection, schema: str, steps: list[Migration]) 
     return before, known
 
 
-async def _version(connection: Connection) -> int:
-    row = await (await connection.execute(_SCHEMA.get("schema_version"))).fetchone()
+async def _version(connection: Connection, schema: str) -> int:
+    query = _SCHEMA.get("schema_version", schema=sql.Identifier(schema))
+    row = await (await connection.execute(query)).fetchone()
     return int(row[0]) if row else 0
 
 

@@ -8,14 +8,14 @@ from uuid import UUID
 
 from persistence.ports.vector import Key, OutboxEntry, Postponement, Settlement, Tombstone
 from persistence.results import OutboxStats
-from persistence.vector.pgvector.queries import ENTRY, ENTRY_NAMES, Queries
+from persistence.vector.pgvector.queries import ENTRY, Queries
 from persistence.vector.pgvector.rows import to_entry
 from persistence.vector.pgvector.session import Part
 
 _SQL = Queries("outbox")
 _SETTLE = _SQL.get("settle")
 _RELEASE = _SQL.get("release")
-_CLAIM = _SQL.get("claim", entry=ENTRY, entry_names=ENTRY_NAMES)
+_CLAIM = _SQL.get("claim")
 _POSTPONE = _SQL.get("postpone")
 _STATS = _SQL.get("stats")
 _OLDEST = _SQL.get("oldest")

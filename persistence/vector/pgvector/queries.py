@@ -28,9 +28,8 @@ FORMER = sql.SQL(", ").join(sql.SQL("(w.former).{}").format(sql.Identifier(name)
 #: The columns of an outbox entry in the order of rows.to_entry.
 ENTRY = sql.SQL(
     "o.user_id, o.id, o.entry_id, o.version, o.attempts, o.created_at, o.due_at, o.claim,"
-    " o.dead_at IS NOT NULL AS dead, o.disabled, o.reason"
+    " o.dead_at IS NOT NULL, o.disabled, o.reason"
 )
-ENTRY_NAMES = sql.SQL("user_id, id, entry_id, version, attempts, created_at, due_at, claim, dead, disabled, reason")
 
 
 class Migration(NamedTuple):

@@ -22,6 +22,7 @@ from persistence.vector.pgvector.session import Part
 _SQL = Queries("reads")
 _READ = {wide: _SQL.get("read", memory=MEMORY if wide else MEMORY_LIGHT) for wide in (False, True)}
 _CHANGES = _SQL.get("changes", memory=MEMORY_LIGHT)
+_BITMAPS = Queries("session").get("bitmaps")
 _COUNT = _SQL.get("count")
 _COUNT_ALL = _SQL.get("count_all")
 
@@ -53,8 +54,7 @@ class Reads(Part):
         conditions = Conditions(where)
         query = _SQL.get("page", memory=MEMORY if embeddings else MEMORY_LIGHT, where=conditions.sql)
         parameters = {"user_id": user_id, "after": after or "", "limit": limit, **conditions.parameters}
-        async with self._sessions.use() as connection:
-            found = await (await connection.execute(query, parameters, binary=True)).fetchall()
+        found = await self._filtered(query, parameters, conditions)
         return await r.in_thread(lambda: [r.to_memory(row) for row in found], len(found))
 
     async def search(self, user_id: str, vector: Vector, *, limit: int, where: Filter) -> list[tuple[Memory, float]]:
@@ -74,9 +74,17 @@ class Reads(Part):
 
     async def _nearest(self, name: str, conditions: Conditions, parameters: dict[str, Any]) -> list[r.Row]:
         query = _SQL.get(name, memory=MEMORY_LIGHT, where=conditions.sql, dimension=sql.Literal(self._bound()))
+        return await self._filtered(query, parameters, conditions)
+
+    async def _filtered(self, query: bytes, parameters: dict[str, Any], conditions: Conditions) -> list[r.Row]:
+        """Run a query in one round trip. Never prepared: a plan made for any tenant and any filter would suit none."""
         async with self._sessions.use() as connection:
-            # Never prepared: a plan made for any tenant and any filter would suit none.
-            return await (await connection.execute(query, parameters, prepare=False, binary=True)).fetchall()
+            if not conditions.on_metadata:
+                return await (await connection.execute(query, parameters, prepare=False, binary=True)).fetchall()
+            async with connection.pipeline(), connection.transaction():
+                await connection.execute(_BITMAPS)
+                cursor = await connection.execute(query, parameters, prepare=False, binary=True)
+            return await cursor.fetchall()
 
     async def count(self, user_id: str | None, *, bound: int = 100_000) -> Count:
         async with self._sessions.use() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from typing import Any
 
 import psycopg
 from psycopg.adapt import Dumper
-from psycopg.pq import Format
+from psycopg.pq import Format, TransactionStatus
 from psycopg.types.string import ByteaBinaryLoader
 from psycopg_pool import AsyncConnectionPool
 
@@ -51,7 +52,7 @@ class Sessions:
             max_size=self._size,
             open=False,
             configure=self.configure,
-            check=_check,
+            check=self._check,
             timeout=self._connect_timeout,
             name="diptych",
         )
@@ -79,12 +80,18 @@ class Sessions:
             with translated(write=write):
                 yield connection
         finally:
-            await self._give_back(connection)
+            if connection.closed or connection.info.transaction_status == TransactionStatus.IDLE:
+                await self._give_back(connection)
+            else:
+                # A second cancellation must not come between the undoing and the giving back.
+                await asyncio.shield(asyncio.ensure_future(self._undo(connection)))
+
+    async def _undo(self, connection: Connection) -> None:
+        """Roll back what was left open, by closing the connection if need be, and return it."""
+        await _roll_back(connection)
+        await self._give_back(connection)
 
     async def _give_back(self, connection: Connection) -> None:
-        """Return the connection; one whose transaction was left open is closed, which undoes it, and replaced."""
-        if not connection.closed and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-            await _roll_back(connection)
         if self._pool is None:
             await connection.close()
         else:
@@ -101,6 +108,16 @@ class Sessions:
             yield connection
             with translated(write=True):
                 await connection.commit()
+
+    async def _check(self, connection: Connection) -> None:
+        """Refuse a connection that its server has closed; the others are likely to be closed too, so replace them all.
+
+        (Else each is found in its turn, and the pool waits longer before each next one.)
+        """
+        if _hung_up(connection):
+            if self._pool is not None:
+                await self._pool.drain()
+            raise psycopg.OperationalError("the server closed the connection")
 
     async def configure(self, connection: Connection) -> None:
         """Set up a session."""
@@ -139,17 +156,17 @@ async def _roll_back(connection: Connection) -> None:
         await connection.close()
 
 
-async def _check(connection: Connection) -> None:
-    """Refuse a connection that its server has closed: an idle one has nothing to say, except good-bye.
-
-    No round trip: a look at the socket.
-    """
+def _hung_up(connection: Connection) -> bool:
+    """Say whether the server has closed an idle connection, by a look at its socket: no round trip."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
+    if not poll.poll(0):
+        return False
+    try:
         connection.pgconn.consume_input()
-        if poll.poll(0):  # still readable after everything was read: closed
-            raise psycopg.OperationalError("the server closed the connection")
+    except psycopg.OperationalError:
+        return True
+    return bool(poll.poll(0))  # still readable after everything was read
 
 
 def _vector_dumper(oid: int) -> type[Dumper]:

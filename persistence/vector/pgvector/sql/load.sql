@@ -33,3 +33,7 @@ SELECT EXISTS (
     JOIN pg_am AS a ON a.oid = c.relam
     WHERE i.indrelid = 'memories'::regclass AND a.amname = 'hnsw' AND i.indisvalid
 );
+
+-- name: analyse
+-- Tell the planner what was loaded.
+ANALYZE memories;

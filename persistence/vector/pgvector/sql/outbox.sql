@@ -17,23 +17,8 @@ FROM mine
 WHERE o.user_id = mine.user_id AND o.id = mine.id;
 
 -- name: claim
--- Take due entries, oldest due first, past those that others hold.
-WITH due AS MATERIALIZED (
-    SELECT user_id, id, due_at
-    FROM outbox
-    WHERE dead_at IS NULL AND due_at <= clock_timestamp()
-    ORDER BY due_at
-    LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
-), claimed AS (
-    UPDATE outbox AS o
-    SET attempts = o.attempts + 1, claim = nextval('outbox_claims'), disabled = false,
-        due_at = clock_timestamp() + make_interval(secs => %(lease)s)
-    FROM due
-    WHERE o.user_id = due.user_id AND o.id = due.id
-    RETURNING {entry}, due.due_at AS was_due
-)
-SELECT {entry_names} FROM claimed ORDER BY was_due, user_id, id;
+-- Take due entries, oldest due first.
+SELECT o.* FROM claim_entries(%(limit)s::integer, %(lease)s) AS o;
 
 -- name: postpone
 -- Give back entries whose claim is still ours.

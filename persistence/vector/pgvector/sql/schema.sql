@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 -- name: schema_version
 -- The newest migration applied, 0 for none.
-SELECT coalesce(max(version), 0) FROM schema_migrations;
+SELECT coalesce(max(version), 0) FROM {schema}.schema_migrations;
 
 -- name: record_migration
 -- Remember that a migration was applied.

@@ -1,6 +1,7 @@
 -- name: configure
 -- Settings of each session. Every statement here is a handful of key look-ups, and outbox and tombstones are often
--- empty when a plan is made and kept: a plan that scans or hashes a table would stay when the table has grown.
+-- empty when a plan is made and kept: a plan that scans or hashes a table would stay when the table has grown. Nor
+-- can a bitmap stop after the first few rows of many; only filters on metadata need one (see `bitmaps`).
 SELECT
     set_config('search_path', %(search_path)s, false),
     set_config('TimeZone', 'UTC', false),
@@ -11,12 +12,17 @@ SELECT
     set_config('enable_seqscan', 'off', false),
     set_config('enable_hashjoin', 'off', false),
     set_config('enable_mergejoin', 'off', false),
+    set_config('enable_bitmapscan', 'off', false),
     set_config('hnsw.iterative_scan', 'strict_order', false),
     set_config('hnsw.ef_search', '100', false);
 
 -- name: timeout
 -- Let the statements of this session take so many milliseconds (0: as long as they take).
 SELECT set_config('statement_timeout', %(timeout)s, false);
+
+-- name: bitmaps
+-- Let this transaction use the index on metadata, which gives bitmaps only.
+SELECT set_config('enable_bitmapscan', 'on', true);
 
 -- name: begin
 -- Begin a transaction.

@@ -1,0 +1,143 @@
+"""The graph store in this process's memory, safe under concurrent tasks and threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from persistence.errors import GraphStoreError, GraphWriteExpiredError
+from persistence.graph.identity import Stamp, accepted, new_graph_id
+from persistence.graph.memory.tenant import Tenant
+from persistence.graph.memory.walk import related
+from persistence.graph.ordering import key_of, refuse_twins
+from persistence.ports.graph import (
+    GraphAck,
+    GraphCounts,
+    GraphEntity,
+    GraphHit,
+    GraphMemory,
+    GraphWrite,
+)
+from persistence.ports.vector import GraphIdentity, Key, Tombstone
+
+T = TypeVar("T")
+
+#: Memories that are worked on upon the event loop; more of them go to a thread.
+INLINE = 50
+
+
+class MemoryGraph:
+    """A ``GraphStore`` that lives and dies with this process. ``clock``: seconds, by which late writes are refused."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._tenants: dict[str, Tenant] = {}
+        self._stamp = Stamp(f"memory-{uuid4()}")
+
+    @property
+    def kind(self) -> str:
+        return "memory"
+
+    @property
+    def durable(self) -> bool:
+        return False
+
+    async def open(self) -> None:
+        """Nothing to do: what is here is here."""
+
+    async def close(self) -> None:
+        """Nothing to release; what is here stays as long as this object."""
+
+    async def ping(self) -> str:
+        return "in this process"
+
+    async def identify(self, store_id: UUID, known: GraphIdentity | None, *, adopt: bool = False) -> GraphIdentity:
+        with self._lock:
+            if self._stamp.graph_id is None:
+                graph_id = new_graph_id(self._stamp, known, adopt=adopt)
+                self._stamp = Stamp(self._stamp.database_id, graph_id, store_id)
+            identity = accepted(self._stamp, store_id, known, adopt=adopt)
+        if identity is None:
+            raise GraphStoreError("The graph lost the identity it was just stamped with.")
+        return identity
+
+    async def apply(self, writes: Sequence[GraphWrite], *, timeout: float) -> list[GraphAck]:
+        if not writes:
+            return []
+        refuse_twins(writes)
+        if timeout <= 0:
+            raise GraphWriteExpiredError
+        not_after = self._clock() + timeout
+        return await self._run(lambda: self._apply(writes, not_after), len(writes))
+
+    async def read(self, keys: Sequence[Key]) -> dict[Key, GraphMemory]:
+        return await self._run(lambda: self._read(keys), len(keys))
+
+    async def related(self, user_id: str, ids: Sequence[str], *, depth: int, limit: int) -> list[GraphHit]:
+        return await self._run(lambda: related(self._tenant(user_id), ids, depth, limit))
+
+    async def entities(self, user_id: str, *, after: tuple[str, str] | None, limit: int) -> list[GraphEntity]:
+        return await self._run(lambda: self._entities(user_id, after or ("", ""), limit))
+
+    async def counts(self, user_id: str | None) -> GraphCounts:
+        return await self._run(lambda: self._counts(user_id))
+
+    async def collect(self, tombstones: Sequence[Tombstone]) -> None:
+        await self._run(lambda: self._collect(tombstones), len(tombstones))
+
+    async def _run(self, work: Callable[[], T], size: int | None = None) -> T:
+        """Do small work at once where nobody else is at it; all other work in a thread, which may wait."""
+        if size is not None and size <= INLINE and self._lock.acquire(blocking=False):
+            try:
+                return work()
+            finally:
+                self._lock.release()
+        return await asyncio.to_thread(self._locked, work)
+
+    def _locked(self, work: Callable[[], T]) -> T:
+        with self._lock:
+            return work()
+
+    def _tenant(self, user_id: str) -> Tenant:
+        """Return a tenant's graph; one that is only read is not kept."""
+        return self._tenants.get(user_id) or Tenant()
+
+    def _apply(self, writes: Sequence[GraphWrite], not_after: float) -> list[GraphAck]:
+        if self._clock() > not_after:
+            raise GraphWriteExpiredError
+        by_tenant: dict[str, list[GraphWrite]] = {}
+        for write in writes:
+            by_tenant.setdefault(write.user_id, []).append(write)
+        acks: dict[Key, GraphAck] = {}
+        for user_id, theirs in by_tenant.items():
+            tenant = self._tenants.setdefault(user_id, Tenant())
+            acks.update(zip(map(key_of, theirs), tenant.apply(theirs), strict=True))
+        return [acks[key_of(write)] for write in writes]
+
+    def _read(self, keys: Sequence[Key]) -> dict[Key, GraphMemory]:
+        found = {key: self._tenant(key.user_id).read(key.user_id, key.id) for key in keys}
+        return {key: memory for key, memory in found.items() if memory is not None}
+
+    def _entities(self, user_id: str, after: tuple[str, str], limit: int) -> list[GraphEntity]:
+        tenant = self._tenant(user_id)
+        ends = sorted(end for end in tenant.entities if end > after)[:limit]
+        return [GraphEntity(*end, tenant.entities[end].name, {}) for end in ends]
+
+    def _counts(self, user_id: str | None) -> GraphCounts:
+        tenants = list(self._tenants.values()) if user_id is None else [self._tenant(user_id)]
+        live = sum(node.fragment is not None for tenant in tenants for node in tenant.memories.values())
+        every = sum(len(tenant.memories) for tenant in tenants)
+        return GraphCounts(live, every - live, sum(len(tenant.entities) for tenant in tenants))
+
+    def _collect(self, tombstones: Sequence[Tombstone]) -> None:
+        for gone in tombstones:
+            tenant = self._tenants.get(gone.user_id)
+            if tenant is not None:
+                tenant.collect(gone.id, gone.version)
+                if not tenant.memories:
+                    del self._tenants[gone.user_id]

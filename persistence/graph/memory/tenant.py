@@ -1,0 +1,148 @@
+"""One tenant's graph as plain Python objects. No locks, no clock, no I/O: who calls sees to that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from persistence.graph.ordering import by_ends, by_identity
+from persistence.ports.graph import GraphAck, GraphEdge, GraphEntity, GraphMemory, GraphWrite, Verdict
+from persistence.projection import Fragment
+
+#: An entity's identity within its tenant: (type, key).
+Ends = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Node:
+    """A memory, or (without a fragment) the tombstone of one."""
+
+    version: int
+    bucket: int
+    created_at: datetime | None
+    fragment: Fragment | None
+
+
+@dataclass(slots=True)
+class Hub:
+    """An entity: who mentions it, and where its relationships lead, each by the memory and its position there."""
+
+    name: str
+    mentions: dict[str, None] = field(default_factory=dict)
+    links: dict[tuple[str, int], Ends] = field(default_factory=dict)
+
+
+class Tenant:
+    """The memories and entities of one tenant."""
+
+    def __init__(self) -> None:
+        self.memories: dict[str, Node] = {}
+        self.entities: dict[Ends, Hub] = {}
+
+    def apply(self, writes: Sequence[GraphWrite]) -> list[GraphAck]:
+        """Judge every write, take away what the accepted ones owned, put in what they own now, sweep."""
+        acks = [judge(self.memories.get(write.id), write) for write in writes]
+        accepted = [w for w, ack in zip(writes, acks, strict=True) if ack.verdict is Verdict.APPLIED]
+        left: set[Ends] = set()
+        for write in accepted:
+            left.update(self._remove(write.id))
+        for write in sorted(accepted, key=lambda w: (w.version, w.id)):
+            self._put(write)
+        self._sweep(left)
+        return acks
+
+    def collect(self, memory_id: str, version: int) -> None:
+        """Remove a tombstone that is still one, at no higher version."""
+        node = self.memories.get(memory_id)
+        if node is not None and node.fragment is None and node.version <= version:
+            del self.memories[memory_id]
+
+    def read(self, user_id: str, memory_id: str) -> GraphMemory | None:
+        """Return what is there of one memory."""
+        node = self.memories.get(memory_id)
+        if node is None:
+            return None
+        fragment = node.fragment
+        return GraphMemory(
+            user_id=user_id,
+            id=memory_id,
+            version=node.version,
+            digest=fragment.digest if fragment else None,
+            bucket=node.bucket,
+            live=fragment is not None,
+            caption=fragment.caption if fragment else None,
+            agent_id=fragment.agent_id if fragment else None,
+            run_id=fragment.run_id if fragment else None,
+            created_at=node.created_at.astimezone(UTC) if node.created_at else None,
+            entities=self._mentioned(fragment),
+            edges=_edges(fragment),
+        )
+
+    def _mentioned(self, fragment: Fragment | None) -> tuple[GraphEntity, ...]:
+        mentions = fragment.mentions if fragment else ()
+        return by_identity(
+            GraphEntity(m.type, m.key, self.entities[m.type, m.key].name, dict(m.properties)) for m in mentions
+        )
+
+    def _remove(self, memory_id: str) -> Iterable[Ends]:
+        """Take away a memory's mentions and relationships; return the entities they were at."""
+        node = self.memories.get(memory_id)
+        if node is None or node.fragment is None:
+            return []
+        owned = [(m.type, m.key) for m in node.fragment.mentions]
+        for end in owned:
+            self.entities[end].mentions.pop(memory_id, None)
+        for position, edge in enumerate(node.fragment.edges):
+            for end in (owned[edge.source], owned[edge.target]):
+                self.entities[end].links.pop((memory_id, position), None)
+        return owned
+
+    def _put(self, write: GraphWrite) -> None:
+        fragment = write.fragment
+        created_at = write.created_at if fragment else None
+        self.memories[write.id] = Node(write.version, write.bucket, created_at, fragment)
+        if fragment is None:
+            return
+        ends = [(m.type, m.key) for m in fragment.mentions]
+        for mention, end in zip(fragment.mentions, ends, strict=True):
+            hub = self.entities.setdefault(end, Hub(mention.name))
+            hub.name = mention.name
+            hub.mentions[write.id] = None
+        for position, edge in enumerate(fragment.edges):
+            source, target = ends[edge.source], ends[edge.target]
+            self.entities[source].links[write.id, position] = target
+            self.entities[target].links[write.id, position] = source
+
+    def _sweep(self, ends: Iterable[Ends]) -> None:
+        for end in ends:
+            hub = self.entities[end]
+            if not hub.mentions and not hub.links:
+                del self.entities[end]
+
+
+def judge(node: Node | None, write: GraphWrite) -> GraphAck:
+    """Say what becomes of a write where ``node`` is there: a live one accepts ``>=``, a tombstone only ``>``."""
+    if node is None or node.version < write.version:
+        return GraphAck(Verdict.APPLIED, write.version)
+    resurrects = node.fragment is None and write.fragment is not None
+    if node.version > write.version or resurrects:
+        return GraphAck(Verdict.NEWER, node.version)
+    if write.force or not _same(node.fragment, write.fragment):
+        return GraphAck(Verdict.APPLIED, write.version)
+    return GraphAck(Verdict.SAME, node.version)
+
+
+def _same(there: Fragment | None, given: Fragment | None) -> bool:
+    if there is None or given is None:
+        return there is given
+    return there.digest == given.digest
+
+
+def _edges(fragment: Fragment | None) -> tuple[GraphEdge, ...]:
+    if fragment is None:
+        return ()
+    ends = [(m.type, m.key) for m in fragment.mentions]
+    return by_ends(
+        GraphEdge(ends[e.source], e.type, ends[e.target], dict(e.properties), fragment.id) for e in fragment.edges
+    )

@@ -1,0 +1,12 @@
+// One tenant's, by the prefix of the unique indexes.
+CALL () {
+  MATCH (m:DiptychMemory) USING INDEX m:DiptychMemory(user_id, id)
+  WHERE m.user_id = $user_id AND m.id IS NOT NULL
+  RETURN count(m) AS nodes, count(CASE WHEN m:Memory THEN 1 END) AS memories
+}
+CALL () {
+  MATCH (e:DiptychEntity) USING INDEX e:DiptychEntity(user_id, type, key)
+  WHERE e.user_id = $user_id AND e.type IS NOT NULL AND e.key IS NOT NULL
+  RETURN count(e) AS entities
+}
+RETURN memories, nodes - memories AS tombstones, entities

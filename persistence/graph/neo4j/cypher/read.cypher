@@ -1,0 +1,27 @@
+CYPHER 5 replan=skip
+// What the graph holds of memories. $batch.keys: [[user_id, id]].
+// Relationships are looked for at every entity that the memory mentions, or remembers to have mentioned.
+UNWIND $batch.keys AS key
+MATCH (m:DiptychMemory {user_id: key[0], id: key[1]}) USING INDEX m:DiptychMemory(user_id, id)
+CALL (m) {
+  OPTIONAL MATCH (m)-[mention:MENTIONS]->(e:DiptychEntity)
+  RETURN collect([e.type, e.key, e.name, properties(mention)]) AS entities, collect(e) AS mentioned
+}
+CALL (m) {
+  UNWIND range(0, coalesce(size(m.entity_types), 0) - 1) AS i
+  MATCH (e:DiptychEntity {user_id: m.user_id, type: m.entity_types[i], key: m.entity_keys[i]})
+    USING INDEX e:DiptychEntity(user_id, type, key)
+  RETURN collect(e) AS remembered
+}
+CALL (m, mentioned, remembered) {
+  UNWIND mentioned + remembered AS end
+  WITH DISTINCT m, end
+  MATCH (end)-[r]->(target:DiptychEntity)
+  WHERE r.memory_id = m.id AND r.user_id = m.user_id
+  RETURN collect([[end.type, end.key], type(r), [target.type, target.key], properties(r)]) AS edges
+}
+RETURN m.user_id AS user_id, m.id AS id, m.version AS version, m.digest AS digest, m.bucket AS bucket,
+  m:Memory AS live, m.caption AS caption, m.agent_id AS agent_id, m.run_id AS run_id,
+  CASE WHEN m.created_at IS :: ZONED DATETIME NOT NULL
+    THEN toString(datetime({datetime: m.created_at, timezone: 'Z'})) END AS created,
+  [entity IN entities WHERE entity[0] IS NOT NULL] AS entities, edges

@@ -1,0 +1,4 @@
+// Which database this is, and whose graph it says to be (nulls where it was never stamped).
+CALL db.info() YIELD id, name
+OPTIONAL MATCH (s:DiptychStore {name: 'diptych'})
+RETURN id AS database_id, name AS database, s.id AS graph_id, s.truth_id AS truth_id

@@ -1,0 +1,163 @@
+"""The graph store on Neo4j."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from neo4j import Record
+
+from persistence.errors import GraphStoreError, GraphUnavailableError, GraphWriteExpiredError
+from persistence.graph.identity import accepted, new_graph_id
+from persistence.graph.neo4j import answers, schema, statements
+from persistence.graph.neo4j.address import parse
+from persistence.graph.neo4j.batching import Batch, batch
+from persistence.graph.neo4j.clock import ServerClock
+from persistence.graph.neo4j.connection import Connection
+from persistence.graph.neo4j.walk import Walk
+from persistence.graph.ordering import refuse_twins
+from persistence.ports.graph import (
+    GraphAck,
+    GraphCounts,
+    GraphEntity,
+    GraphHit,
+    GraphMemory,
+    GraphWrite,
+)
+from persistence.ports.vector import GraphIdentity, Key, Tombstone
+
+#: Writes that are put into parameters on the event loop; more of them go to a thread.
+INLINE = 50
+
+
+class Neo4jGraph:
+    """A ``GraphStore`` on one Neo4j database.
+
+    ``url`` is ``neo4j://user:password@host:port/database``, also with ``neo4j+s``, ``bolt`` and ``bolt+s``;
+    ``connect_timeout`` is in seconds. Where ``open`` failed because the server was away, the first call that finds it
+    makes up for it.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 8, connect_timeout: float = 5.0) -> None:
+        self._connection = Connection(parse(url), pool_size=pool_size, connect_timeout=connect_timeout)
+        self._clock = ServerClock(self._server_now)
+        self._prepared = False
+        self._preparing = asyncio.Lock()
+
+    @property
+    def kind(self) -> str:
+        return "neo4j"
+
+    @property
+    def durable(self) -> bool:
+        return True
+
+    async def open(self) -> None:
+        self._connection.open()
+        await self._ready()
+
+    async def close(self) -> None:
+        self._prepared = False
+        await self._connection.close()
+
+    async def ping(self) -> str:
+        await self._ready()
+        record = _one(await self._connection.run(statements.SERVER_VERSION))
+        return f"{record['name']} {record['version']} {record['edition']}"
+
+    async def identify(self, store_id: UUID, known: GraphIdentity | None, *, adopt: bool = False) -> GraphIdentity:
+        await self._ready()
+        stamp = answers.stamp(_one(await self._connection.run(statements.STORE)))
+        identity = accepted(stamp, store_id, known, adopt=adopt)
+        if identity is not None:
+            return identity
+        ids = {"graph_id": str(new_graph_id(stamp, known, adopt=adopt)), "truth_id": str(store_id)}
+        await self._connection.run(statements.STAMP, ids)
+        stamp = answers.stamp(_one(await self._connection.run(statements.STORE)))
+        identity = accepted(stamp, store_id, known, adopt=adopt)
+        if identity is None:
+            raise GraphStoreError("The graph lost the identity it was just stamped with.")
+        return identity
+
+    async def apply(self, writes: Sequence[GraphWrite], *, timeout: float) -> list[GraphAck]:
+        if not writes:
+            return []
+        refuse_twins(writes)
+        if timeout <= 0:
+            raise GraphWriteExpiredError
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._apply(writes, timeout)
+        except TimeoutError as error:
+            raise GraphUnavailableError(f"Neo4j did not answer within {timeout:.1f} s.") from error
+
+    async def read(self, keys: Sequence[Key]) -> dict[Key, GraphMemory]:
+        await self._ready()
+        wanted = {"batch": {"keys": [list(key) for key in dict.fromkeys(keys)]}}
+        found = [answers.memory(record) for record in await self._connection.run(statements.READ, wanted)]
+        return {Key(memory.user_id, memory.id): memory for memory in found}
+
+    async def related(self, user_id: str, ids: Sequence[str], *, depth: int, limit: int) -> list[GraphHit]:
+        await self._ready()
+        return await Walk(self._connection, user_id, ids).hits(depth, limit)
+
+    async def entities(self, user_id: str, *, after: tuple[str, str] | None, limit: int) -> list[GraphEntity]:
+        await self._ready()
+        kind, key = after or ("", "")
+        page = {"user_id": user_id, "type": kind, "key": key, "limit": limit}
+        found = await self._connection.run(statements.ENTITIES, page)
+        return [GraphEntity(record["type"], record["key"], record["name"], {}) for record in found]
+
+    async def counts(self, user_id: str | None) -> GraphCounts:
+        await self._ready()
+        statement = statements.COUNT_ALL if user_id is None else statements.COUNT_TENANT
+        record = _one(await self._connection.run(statement, {"user_id": user_id}))
+        return GraphCounts(record["memories"], record["tombstones"], record["entities"])
+
+    async def collect(self, tombstones: Sequence[Tombstone]) -> None:
+        await self._ready()
+        rows = sorted([gone.user_id, gone.id, gone.version] for gone in tombstones)
+        await self._connection.run(statements.COLLECT, {"batch": {"rows": rows}})
+
+    async def _apply(self, writes: Sequence[GraphWrite], timeout: float) -> list[GraphAck]:
+        """Send the writes; an empty answer is the server's refusal by its clock."""
+        started = asyncio.get_running_loop().time()
+        await self._ready()
+        work = batch(writes) if len(writes) <= INLINE else await asyncio.to_thread(batch, writes)
+        left = timeout - (asyncio.get_running_loop().time() - started)
+        records = await self._send(work, max(left, 0.001))
+        if not records:
+            await self._clock.measure()
+            raise GraphWriteExpiredError
+        return answers.acks(_one(records), work.order)
+
+    async def _send(self, work: Batch, timeout: float) -> list[Record]:
+        """Send a batch that the server refuses ``timeout`` seconds from now, and undoes when it takes longer."""
+        sent = await self._clock.now()
+        not_after = int(sent + timeout * 1_000)
+        parameters = {"batch": work.parameter, "not_after": not_after}
+        records = await self._connection.run(statements.APPLY, parameters, timeout=timeout)
+        if records:
+            self._clock.compare(sent, records[0]["now"])
+        return records
+
+    async def _ready(self) -> None:
+        """Make the schema and measure the clock, once for each ``open``."""
+        if self._prepared:
+            return
+        async with self._preparing:
+            if not self._prepared:
+                await schema.prepare(self._connection)
+                await self._clock.measure()
+                self._prepared = True
+
+    async def _server_now(self) -> int:
+        return int(_one(await self._connection.run(statements.SERVER_CLOCK))["now"])
+
+
+def _one(records: list[Record]) -> Record:
+    """Return the only record. Raises GraphStoreError."""
+    if len(records) != 1:
+        raise GraphStoreError(f"Neo4j answered {len(records)} records where one was expected.")
+    return records[0]
