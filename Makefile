@@ -1,0 +1,71 @@
+# Every target does its own set-up, in .venv; the second time it is quick. Written for any make, 3.81 included.
+SHELL := bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHONS := python3.13 python3.12 python3.11 python3.14 python3
+IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
+COMPILE := compile -q --universal --python-version 3.11 --generate-hashes --all-extras --group dev --no-header
+
+.PHONY: help demo test test-long lint lint-code lint-types lint-imports lint-lock format lock bench bench-import clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+demo: $(STAMP)  ## Import this repository's history into both stores, and show what they do
+	@$(BIN)/diptych demo
+
+test: $(STAMP)  ## Run the tests, against real PostgreSQL and real Neo4j
+	@$(BIN)/pytest -m "not long" $(ARGS)
+
+test-long: $(STAMP)  ## Run the tests that take minutes
+	@$(BIN)/pytest -m long --timeout 1800 $(ARGS)
+
+lint: lint-code lint-types lint-imports lint-lock  ## Check style, types, the direction of imports, the lock file
+
+lint-code: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lint-types: $(STAMP)
+	$(BIN)/mypy
+
+lint-imports: $(STAMP)
+	$(BIN)/lint-imports
+
+# Compiled again from what is there: only what pyproject.toml no longer allows, or newly asks for, makes a difference.
+lint-lock: $(STAMP)
+	@fresh=$$(mktemp) && trap 'rm -f "$$fresh"' EXIT && cp requirements.lock "$$fresh" && \
+	$(BIN)/uv pip $(COMPILE) -o "$$fresh" pyproject.toml && \
+	{ cmp -s requirements.lock "$$fresh" || { echo "requirements.lock is not current. Try: make lock" >&2; exit 1; }; }
+
+format: $(STAMP)  ## Put the code into its form
+	@$(BIN)/ruff check --fix-only -q .
+	@$(BIN)/ruff format -q .
+
+lock: $(STAMP)  ## Bring the lock file up to pyproject.toml and to the newest versions
+	@$(BIN)/uv pip $(COMPILE) --upgrade -o requirements.lock pyproject.toml
+
+bench: $(STAMP)  ## Measure the write path beside the raw clients
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-import: $(STAMP)  ## Import a million lines, and watch memory and rate
+	@$(BIN)/python -m benchmarks --only import --import-lines 1000000 $(ARGS)
+
+clean:  ## Remove what the other targets made here
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/results
+
+# A set-up that was interrupted is taken up again: what counts is the stamp, and a .venv without pip is made anew.
+$(STAMP): requirements.lock pyproject.toml
+	@for name in $(PYTHONS); do \
+	  if $$name -c '$(IS_NEW)' >/dev/null 2>&1; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "Python 3.11 or newer is needed, and there is none on the PATH." >&2; exit 1; fi; \
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $$python -m venv --clear $(VENV)
+	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@VIRTUAL_ENV="$$PWD/$(VENV)" $(BIN)/uv pip install -q -r requirements.lock
+	@VIRTUAL_ENV="$$PWD/$(VENV)" $(BIN)/uv pip install -q --no-deps -e .
+	@touch $@
