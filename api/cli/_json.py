@@ -1,0 +1,160 @@
+"""The JSON of the command line: times in RFC 3339, units in the names, nulls rather than gaps."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from persistence.ports.graph import GraphMemory
+from persistence.ports.vector import OutboxEntry
+from persistence.records import Memory
+from persistence.results import (
+    Count,
+    HealthCheck,
+    OutboxStats,
+    Page,
+    PersistenceResult,
+    SearchHit,
+    SearchResult,
+    Stats,
+    StoreHealth,
+)
+
+Json = dict[str, Any]
+
+
+def time_text(moment: datetime) -> str:
+    """Return a time as RFC 3339 in UTC, to the microsecond."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def rounded(value: float | None, digits: int = 3) -> float | None:
+    """Return a measured number without the digits that mean nothing."""
+    return None if value is None else round(value, digits)
+
+
+def memory_json(memory: Memory) -> Json:
+    """Return a memory without its embedding. The digest is text: not every reader of JSON keeps 63 bits of a number."""
+    return {
+        "id": memory.id,
+        "user_id": memory.user_id,
+        "agent_id": memory.agent_id,
+        "run_id": memory.run_id,
+        "content": memory.content,
+        "metadata": memory.metadata,
+        "entities": [entity.model_dump() for entity in memory.entities],
+        "relationships": [relation.model_dump(exclude_none=True) for relation in memory.relationships],
+        "extracted": memory.extracted,
+        "version": memory.version,
+        "digest": str(memory.digest),
+        "created_at": time_text(memory.created_at),
+        "updated_at": time_text(memory.updated_at),
+    }
+
+
+def result_json(result: PersistenceResult, status: str) -> Json:
+    """Return what became of one write."""
+    return {
+        "status": status,
+        "id": result.id,
+        "user_id": result.user_id,
+        "outcome": result.outcome.value,
+        "version": result.version,
+        "vector": result.vector.value,
+        "graph": result.graph.value,
+        "error": result.error,
+        "duration_ms": rounded(result.duration_ms),
+        "memory": memory_json(result.memory) if result.memory else None,
+    }
+
+
+def page_json(page: Page) -> Json:
+    """Return one page of memories, and what goes into ``--after`` for the next."""
+    return {"memories": [memory_json(memory) for memory in page.memories], "next": page.next}
+
+
+def search_json(result: SearchResult) -> Json:
+    """Return hits, best first."""
+    return {"hits": [hit_json(hit) for hit in result], "degraded": result.degraded}
+
+
+def hit_json(hit: SearchHit) -> Json:
+    """Return one hit; ``score`` is null where it was reached through the graph."""
+    via = [{"entity": link.entity, "type": link.type} for link in hit.via]
+    return {"score": rounded(hit.score, 6), "distance": hit.distance, "via": via, "memory": memory_json(hit.memory)}
+
+
+def graph_json(graph: GraphMemory | None) -> Json | None:
+    """Return what the graph holds of one memory."""
+    if graph is None:
+        return None
+    return {
+        "live": graph.live,
+        "version": graph.version,
+        "entities": [{"name": e.name, "type": e.type, "properties": dict(e.properties)} for e in graph.entities],
+        "relationships": [
+            {
+                "source": {"type": edge.source[0], "key": edge.source[1]},
+                "type": edge.type,
+                "target": {"type": edge.target[0], "key": edge.target[1]},
+                "properties": dict(edge.properties),
+            }
+            for edge in graph.edges
+        ],
+    }
+
+
+def store_json(store: StoreHealth) -> Json:
+    """Return the health of one store."""
+    return {
+        "status": store.status.value,
+        "kind": store.kind,
+        "version": store.version,
+        "latency_ms": rounded(store.latency_ms),
+        "error": store.error,
+    }
+
+
+def outbox_json(outbox: OutboxStats | None) -> Json | None:
+    """Return how much is in doubt."""
+    if outbox is None:
+        return None
+    return {
+        "pending": outbox.pending,
+        "dead": outbox.dead,
+        "oldest_age_s": rounded(outbox.oldest_age_s),
+        "disabled": outbox.disabled,
+        "exact": outbox.exact,
+    }
+
+
+def count_json(count: Count) -> Json:
+    """Return a number of memories; a lower bound or an estimate where it is not exact."""
+    return {"value": count.value, "exact": count.exact}
+
+
+def status_json(health: HealthCheck, stats: Stats) -> Json:
+    """Return the state of both stores and of what lies between them. ``last_check`` is null until one was made."""
+    return {
+        "status": health.status.value,
+        "stores": {"vector": store_json(health.vector), "graph": store_json(health.graph)},
+        "outbox": outbox_json(health.outbox),
+        "counts": {"vector": count_json(stats.vector), "graph": count_json(stats.graph)},
+        "breaker": health.breaker,
+        "last_check": None,
+        "checked_at": time_text(health.checked_at),
+    }
+
+
+def entry_json(entry: OutboxEntry) -> Json:
+    """Return one memory whose graph copy is in doubt."""
+    return {
+        "id": entry.id,
+        "user_id": entry.user_id,
+        "version": entry.version,
+        "attempts": entry.attempts,
+        "reason": entry.reason,
+        "created_at": time_text(entry.created_at),
+        "due_at": time_text(entry.due_at),
+        "dead": entry.dead,
+    }

@@ -1,0 +1,48 @@
+"""Keeps passwords out of everything that is printed, whoever wrote the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
+
+MASK = "***"
+_SHORTEST = 3
+_NAMES = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY")
+_PASSWORD = re.compile(r"://[^/@:]*:(.*)@")
+_USERINFO = re.compile(r"(?P<start>[a-zA-Z][\w+.-]*://[^\s/@:]*):[^\s]*@")
+_PARAMETER = re.compile(
+    r"(?P<start>\b(?:password|passwd|sslpassword|api_key|token)\s*[=:]\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)", re.IGNORECASE
+)
+
+
+def mask_url(url: str) -> str:
+    """Return ``url`` with its password hidden."""
+    return _PARAMETER.sub(rf"\g<start>{MASK}", _USERINFO.sub(rf"\g<start>:{MASK}@", url))
+
+
+def secrets_of_url(url: str) -> set[str]:
+    """Return a URL's passwords, as they are written there and as they are meant. The URL need not be a right one."""
+    found = {match[1] for match in _PASSWORD.finditer(url)} | {match[2] for match in _PARAMETER.finditer(url)}
+    return {form for password in found for form in (password, unquote(password))} - {""}
+
+
+class Masker:
+    """Replaces the secrets that this process was given; one too short to tell from a word, only inside a URL."""
+
+    def __init__(self, urls: Iterable[str | None], environment: Mapping[str, str]) -> None:
+        """Collect what must not be printed: passwords of ``urls``, and of ``environment`` by the variables' names."""
+        found: set[str] = set()
+        for url in urls:
+            found |= secrets_of_url(url or "")
+        for name, value in environment.items():
+            found |= secrets_of_url(value) if "://" in value else set()
+            found |= {value} if name.upper().endswith(_NAMES) else set()
+        self._secrets = sorted((secret for secret in found if len(secret) >= _SHORTEST), key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """Return ``text`` without secrets."""
+        text = mask_url(text)
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text

@@ -1,0 +1,64 @@
+"""``diptych demo``: the main job on real input, told step by step, each step proven."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from api.cli._run import DONE, TROUBLE, Cli
+from api.cli.demo.report import Told
+from api.cli.demo.steps import Demo
+from api.cli.demo.story import SHORT_HISTORY, TENANT, Story, tell
+from api.cli.importing.git import commits_up_to
+from persistence.errors import ConfigurationError
+from persistence.results import HealthStatus
+
+#: A call may take so long here: a graph server that has just started is slow at first.
+PATIENCE_S = 30.0
+
+Folder = Annotated[
+    Path, typer.Option("--git", metavar="PATH", help="The git repository whose history is told.", show_default=".")
+]
+Commits = Annotated[int, typer.Option("--max", metavar="N", min=1, help="The newest so many commits.")]
+
+
+async def command(cli: Cli, folder: Folder = Path(), commits: Commits = 500) -> int:
+    """Show what diptych does, on real stores and real input, in half a minute.
+
+    It imports the history of the git repository it stands in (a small corpus where there is none), searches it, walks
+    the graph from a hit, updates and deletes a memory, and compares both stores. Without any setting it starts a real
+    PostgreSQL of its own. All it writes belongs to a tenant of its own, which the next run empties first.
+
+    Exit code 2: a step did not give what it should.
+    """
+    told = Told(cli.output)
+    if not cli.json:
+        cli.output.line("diptych keeps memories in a vector store and in a graph, and makes the two behave as one.")
+    story = await asyncio.to_thread(_story, folder, commits)
+    progress = cli.output.err if cli.output.err.is_terminal else Console(quiet=True)
+    async with cli.service(enable_relay=True, write_timeout=PATIENCE_S) as service:
+        if (await service.get_health()).graph.status is HealthStatus.DISABLED:
+            raise ConfigurationError("The demo needs a graph, and none is configured.", hint="--graph-url memory://")
+        await Demo(service, cli.config(), story, told, progress).run()
+    told.finish()
+    _farewell(cli, ok=told.ok)
+    return DONE if told.ok else TROUBLE
+
+
+def _story(folder: Path, commits: int) -> Story:
+    return tell(folder, commits, commits_up_to(folder, SHORT_HISTORY))
+
+
+def _farewell(cli: Cli, *, ok: bool) -> None:
+    if cli.json or not ok:
+        return
+    cli.output.line()
+    cli.output.line(f"The memories are still there, under the tenant {TENANT}. Next:")
+    cli.output.line(f"   $ diptych search 'what you like' --user {TENANT}", "cyan")
+    cli.output.line("   $ diptych store 'Ada works at Babbage & Co.' --user me", "cyan")
+    cli.output.line("   >>> from persistence import PersistenceService   # or AsyncPersistenceService", "cyan")
+    cli.output.line(f"   $ diptych delete --all --user {TENANT} --yes", "cyan")

@@ -1,0 +1,125 @@
+"""`doctor`: ticks off what has to be right, and names the next command where it is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Protocol, runtime_checkable
+
+import typer
+
+from api.cli import _checks
+from api.cli._checks import Check, State, failed, skipped
+from api.cli._output import one_line, styled
+from api.cli._run import TROUBLE, Cli, command
+from persistence import AsyncPersistenceService, factory
+from persistence.errors import ConfigurationError, EmbeddingMismatchError, GraphStoreError, PersistenceError
+from persistence.settings import PersistenceConfig
+
+app = typer.Typer()
+
+_MARKS = {
+    State.OK: ("✓", "green"),
+    State.WARN: ("!", "yellow"),
+    State.FAIL: ("✗", "bold red"),
+    State.SKIPPED: ("-", "dim"),
+}
+
+_BEHIND_SCHEMA = ("extension", "embedding", "vector index", "durability", "graph store", "graph identity", "outbox")
+_ORDER = ("vector store", "schema", *_BEHIND_SCHEMA)
+
+
+@runtime_checkable
+class Durable(Protocol):
+    """A truth that can say how sure its commits are."""
+
+    async def durability(self) -> list[str]:
+        """Return a sentence for each setting that lets an acknowledged commit be lost."""
+        ...
+
+
+@command(app)
+async def doctor(cli: Cli) -> int | None:
+    """Look at everything that has to be right: settings, both stores, schema, embeddings, what is in doubt.
+
+    Changes nothing. Exits with 2 where something is wrong; a warning (!) is not.
+    """
+    checks = [_checks.python(), *await _configured(cli)]
+    wrong = any(check.state is State.FAIL for check in checks)
+    if cli.json:
+        cli.output.data({"ok": not wrong, "checks": [_as_json(cli, check) for check in checks]})
+    else:
+        for check in checks:
+            _show(cli, check)
+    return TROUBLE if wrong else None
+
+
+def _as_json(cli: Cli, check: Check) -> dict[str, str | None]:
+    detail, hint = cli.mask(check.detail), check.hint and cli.mask(check.hint)
+    return {"name": check.name, "state": check.state.value, "detail": detail, "hint": hint}
+
+
+def _show(cli: Cli, check: Check) -> None:
+    mark, style = _MARKS[check.state]
+    cli.output.line(styled((mark, style), f" {check.name:<15} ", one_line(cli.mask(check.detail))))
+    if check.hint and check.state is not State.OK:
+        cli.output.line(styled(("                  Try: ", "bold"), one_line(cli.mask(check.hint))))
+
+
+async def _configured(cli: Cli) -> list[Check]:
+    try:
+        config = cli.config(enable_relay=False, auto_upgrade=False, graph_required=False)
+        found = _checks.settings(config, cli.options, os.environ)
+    except ConfigurationError as error:
+        return [failed("settings", error), *skipped("schema", "vector store", "graph store")]
+    tools = {"Java": shutil.which("java"), "Maven": shutil.which("mvn")}
+    local = _checks.local_servers(config, os.environ, tools)
+    stores = await _stores(config, auto_upgrade=cli.config().auto_upgrade)
+    return [*found, *stores, *([local] if local else [])]
+
+
+async def _stores(config: PersistenceConfig, *, auto_upgrade: bool) -> list[Check]:
+    """Look at both stores; nothing is made or upgraded."""
+    try:
+        there, needed = await factory.schema_status(factory.Given(config=config), os.environ)
+    except PersistenceError as error:
+        return [failed("vector store", error), *skipped("schema", *_BEHIND_SCHEMA)]
+    schema = _checks.schema(there, needed, auto_upgrade=auto_upgrade)
+    if there != needed:
+        return [Check("vector store", State.OK, "it answers"), schema, *skipped(*_BEHIND_SCHEMA)]
+    found = [schema, *await _truth(config), *await _pair(config)]
+    return sorted(found, key=lambda check: _ORDER.index(check.name))
+
+
+async def _truth(config: PersistenceConfig) -> list[Check]:
+    embedder = factory.make_embedder(config)
+    vector = await factory.make_vector(config, os.environ)
+    try:
+        info = await vector.open(model=embedder.model, dimension=embedder.dimension)
+        sentences = await vector.durability() if isinstance(vector, Durable) else []
+    except EmbeddingMismatchError as error:
+        return [failed("embedding", error), *skipped("vector index", "durability", "graph identity")]
+    except PersistenceError as error:
+        return [failed("extension", error), *skipped("embedding", "vector index", "durability", "graph identity")]
+    finally:
+        await vector.close()
+        await embedder.close()
+    return [
+        Check("extension", State.OK, "vector is installed, and new enough"),
+        _checks.embedding(info, embedder),
+        _checks.vector_index(info),
+        _checks.durability(sentences),
+        _checks.graph_identity(info),
+    ]
+
+
+async def _pair(config: PersistenceConfig) -> list[Check]:
+    try:
+        async with AsyncPersistenceService.connect(config=config) as memories:
+            health = await memories.get_health()
+    except GraphStoreError as error:
+        return [Check("vector store", State.OK, "it answers"), failed("graph store", error), *skipped("outbox")]
+    except PersistenceError as error:
+        return [failed("vector store", error), *skipped("graph store", "outbox")]
+    vector, graph = _checks.store("vector store", health.vector), _checks.store("graph store", health.graph)
+    return [vector, graph, _checks.outbox(health.outbox)]
