@@ -1,0 +1,1 @@
+"""Three ways to write the same memories into the same two servers."""

@@ -1,0 +1,37 @@
+"""One suite for every vector store: a new backend is one fixture here, and its name in BACKENDS."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from persistence.ports.vector import VectorStore
+from persistence.vector.pgvector import PgVectorStore
+from tests.contract.vector.making import DIMENSION
+
+BACKENDS = ["pgvector"]
+
+#: Makes a store, not yet open; each call returns another one on the same storage, which is the test's own.
+Backend = Callable[[], VectorStore]
+
+
+@pytest.fixture
+def pgvector(postgres_url: str, pg_schema: str) -> Backend:
+    return lambda: PgVectorStore(postgres_url, schema=pg_schema)
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+async def store(backend: Backend) -> AsyncIterator[VectorStore]:
+    """Return an empty store, open."""
+    store = backend()
+    try:
+        await store.open(model="test", dimension=DIMENSION)
+        yield store
+    finally:
+        await store.close()
