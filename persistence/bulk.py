@@ -142,7 +142,7 @@ class Bulk:
         receipts = task.result()
         answers = [_so_far(one, receipt, self._graph.role) for one, receipt in zip(prepared, receipts, strict=True)]
         run.acknowledge(positions, answers)
-        changes = _changes(positions, prepared, receipts)
+        changes = _changes(positions, prepared, receipts, answers)
         if cancelled:
             self._writer.release([change for _, change in changes])
             raise asyncio.CancelledError
@@ -236,7 +236,7 @@ class Bulk:
         tracking = self._writer.tracking(deadline)
         receipts = await self._truth.change(lambda: self._truth.store.delete_many(deletes, tracking), deadline)
         changes = [
-            (i, Change(delete.key, delete.write_id, receipt, deletion(delete.key, receipt.version or 0), None))
+            (i, Change(delete.key, delete.write_id, receipt, deletion(delete.key, receipt.version or 0)))
             for i, (delete, receipt) in enumerate(zip(deletes, receipts, strict=True))
             if receipt.status is Written.WRITTEN
         ]
@@ -279,11 +279,14 @@ def _last_of_each(drafts: Sequence[MemoryDraft]) -> list[int]:
 
 
 def _changes(
-    positions: Sequence[int], prepared: Sequence[Prepared], receipts: Sequence[WriteReceipt]
+    positions: Sequence[int],
+    prepared: Sequence[Prepared],
+    receipts: Sequence[WriteReceipt],
+    answers: Sequence[PersistenceResult],
 ) -> list[tuple[int, Change]]:
     return [
-        (i, Change(one.write.key, one.write.write_id, receipt, one.graph_write(receipt), one))
-        for i, one, receipt in zip(positions, prepared, receipts, strict=True)
+        (i, Change(one.write.key, one.write.write_id, receipt, one.graph_write(receipt), one, answer.memory))
+        for i, one, receipt, answer in zip(positions, prepared, receipts, answers, strict=True)
         if receipt.status is Written.WRITTEN
     ]
 

@@ -39,13 +39,17 @@ ROLLBACK_RESERVE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write that truth has: what of it the graph has to be told, and how the outbox lists it."""
+    """One write that truth has: what of it the graph has to be told, and how the outbox lists it.
+
+    ``prepared`` and ``memory`` are None for a delete.
+    """
 
     key: Key
     write_id: uuid.UUID
     receipt: WriteReceipt
     graph: GraphWrite
-    prepared: Prepared | None
+    prepared: Prepared | None = None
+    memory: Memory | None = None
 
     @property
     def settlement(self) -> Settlement:
@@ -54,8 +58,8 @@ class Change:
 
     def result(self, outcome: Outcome, graph: StorageStatus, error: str | None = None) -> PersistenceResult:
         """Return the caller's answer."""
-        memory = self.prepared.memory(self.receipt) if self.prepared else None
-        return PersistenceResult(self.key.id, self.key.user_id, outcome, self.graph.version, memory, graph, error=error)
+        key, version = self.key, self.graph.version
+        return PersistenceResult(key.id, key.user_id, outcome, version, self.memory, graph, error=error)
 
 
 class Writer:
@@ -96,9 +100,8 @@ class Writer:
         receipt = await self._to_truth(write.key, resendable, deadline)
         if receipt.status is not Written.WRITTEN:
             return await self._left_alone(write.key, receipt, deadline)
-        return await self.finish(
-            Change(write.key, write.write_id, receipt, prepared.graph_write(receipt), prepared), deadline
-        )
+        graph, memory = prepared.graph_write(receipt), prepared.memory(receipt)
+        return await self.finish(Change(write.key, write.write_id, receipt, graph, prepared, memory), deadline)
 
     async def delete(self, delete: MemoryDelete, deadline: Deadline) -> PersistenceResult:
         """Delete one memory; deleting what is not there changes nothing, and says so."""
@@ -111,9 +114,8 @@ class Writer:
         if receipt.status is not Written.WRITTEN:
             return await self._left_alone(delete.key, receipt, deadline)
         version = receipt.version or 0
-        return await self.finish(
-            Change(delete.key, delete.write_id, receipt, deletion(delete.key, version), None), deadline
-        )
+        graph = deletion(delete.key, version)
+        return await self.finish(Change(delete.key, delete.write_id, receipt, graph), deadline)
 
     async def _to_truth(self, key: Key, write: Resendable, deadline: Deadline) -> WriteReceipt:
         sending: set[asyncio.Task[Any]] = set()

@@ -112,9 +112,8 @@ def _is_organisation(name: str) -> bool:
 
 def _organisation(name: str) -> str | None:
     words = _stripped(_plain(name).replace(",", "").split())
-    if not words or len(words) > MAX_WORDS * 2 or words[0] in _SUFFIXES - {"University"}:
-        return None
-    return " ".join(words)
+    named = any(word not in _SUFFIXES for word in words)
+    return " ".join(words) if named and len(words) <= MAX_WORDS * 2 else None
 
 
 def _person(name: str, least: int) -> str | None:

@@ -1,12 +1,11 @@
 """The local Neo4j: what is missing is said, what was cut short is begun anew, what was written stays."""
 
-import os
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import anyio
 import neo4j
 import pytest
 from neo4j.exceptions import AuthError
@@ -62,10 +61,10 @@ async def test_a_fetch_that_fails_leaves_nothing_that_looks_whole(tools: Path, t
     for _ in range(2):
         with pytest.raises(ConfigurationError, match="could not fetch the jars") as caught:
             await ensure_neo4j(tmp_path / "home")
-    log = tmp_path / "home" / "neo4j" / "install.log"
+    log = tmp_path / "home" / "neo4j" / "program" / "install.log"
     assert str(log) in (caught.value.hint or "")
     assert log.read_text() == "no network\n"
-    assert not await install.is_installed(tmp_path / "home" / "neo4j" / "program")
+    assert not install.is_installed(tmp_path / "home" / "neo4j" / "program")
 
 
 @pytest.fixture
@@ -121,15 +120,17 @@ def program_of(server_under_test) -> Path:
     return server.program
 
 
-async def test_what_is_installed_is_not_fetched_again(neo4j_server, tools: Path, tmp_path: Path):
-    """With the jars there neither Maven nor the compiler is asked; another version of the launcher is not taken."""
-    program = program_of(neo4j_server)
-    await install.installed(program)
-    copy = tmp_path / "program"
-    copy.mkdir()
-    for name in ("pom.xml", "Launcher.java"):
-        shutil.copy(program / name, copy / name)
-    assert await install.is_installed(copy)
-    (copy / "Launcher.java").write_text("class Launcher {}")
-    assert not await install.is_installed(copy)
-    assert os.environ["PATH"] == str(tools)
+async def test_what_is_installed_is_not_fetched_again(neo4j_server, tools: Path):
+    """With jars and launcher there neither Maven nor the compiler is asked for."""
+    await install.install(program_of(neo4j_server))
+    assert [path async for path in anyio.Path(tools).iterdir()] == []
+
+
+async def test_another_version_lies_beside_the_present_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A new pom.xml or launcher means new folders, so that what a server runs from is never taken away."""
+    before = {install.jars_folder(tmp_path), install.classes_folder(tmp_path)}
+    newer = tmp_path / "Launcher.java"
+    await anyio.Path(newer).write_text("class Launcher {}")
+    monkeypatch.setattr(install, "LAUNCHER", newer)
+    assert install.jars_folder(tmp_path) in before
+    assert install.classes_folder(tmp_path) not in before

@@ -84,20 +84,18 @@ async def test_a_graph_that_was_away_at_first(clean_neo4j):
     graph = Neo4jGraph(away, connect_timeout=5)
     with pytest.raises(GraphUnavailableError):
         await graph.open()
-    async with await asyncio.start_server(_towards(target.hostname, target.port), "127.0.0.1", port):
+    through: list[asyncio.Task[None]] = []
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection(target.hostname, target.port)
+        through.append(asyncio.create_task(_pump(reader, there_writer)))
+        through.append(asyncio.create_task(_pump(there_reader, writer)))
+
+    async with await asyncio.start_server(pass_on, "127.0.0.1", port):
         assert "Neo4j" in await graph.ping()
         await graph.apply([GraphWrite("u", "m", 1, 0, None, None)], timeout=30)
         await graph.close()
-
-
-def _towards(host, port):
-    """Return a handler that passes a connection on."""
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_connection(host, port)
-        await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
-
-    return pass_on
+        await asyncio.gather(*through)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -105,6 +103,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.write(data)
         await writer.drain()
     writer.close()
+    await writer.wait_closed()
 
 
 def server_error(code: str) -> driver.Neo4jError:

@@ -340,17 +340,20 @@ async def test_a_connection_lost_while_writing(store: PgVectorStore, rival: Conn
     assert await store.resolve(A, write.write_id, version) == Resolution.NOT_WRITTEN
 
 
-async def test_a_statement_that_takes_too_long(postgres_url: str, pg_schema: str, rival: Connection) -> None:
+async def test_a_statement_that_takes_too_long(
+    store: PgVectorStore, rival: Connection, postgres_url: str, pg_schema: str
+) -> None:
     """Nothing waits for ever: the server ends a statement after the time given, and nothing was written."""
-    store = PgVectorStore(postgres_url, schema=pg_schema, statement_timeout=0.2)
+    written = await store.write(a_write("a"), AT_ONCE)
+    hasty = PgVectorStore(postgres_url, schema=pg_schema, statement_timeout=0.2)
     try:
-        await store.open(model="test", dimension=DIMENSION)
-        await store.write(a_write("a"), AT_ONCE)
+        await hasty.open(model="test", dimension=DIMENSION)
         await rival.execute("SELECT FROM outbox FOR UPDATE")
         with pytest.raises(VectorStoreUnavailableError):
-            await store.write(a_write("a"), AT_ONCE)
+            await hasty.write(a_write("a"), AT_ONCE)
     finally:
-        await store.close()
+        await hasty.close()
+    assert (await store.read([A]))[A].version == written.version
 
 
 async def test_cancelled_calls_leak_no_connections(

@@ -56,8 +56,8 @@ async def test_expand_reaches_further(stores: Stores) -> None:
         narrow = await memories.search(vector(0), user_id=ALICE, limit=1, expand=1)
         assert [hit.memory.id for hit in plain] == ["m0000"]
         assert {hit.memory.id for hit in wide} == {"m0000", "m0003", "m0006"}
-        assert [hit.memory.id for hit in narrow][0] == "m0000"
-        reached = narrow[1]
+        start, reached = narrow
+        assert start.memory.id == "m0000"
         assert (reached.score, reached.distance) == (None, 1)
         assert reached.memory.id in {"m0003", "m0006"}
         assert [(link.entity, link.type) for link in reached.via] == [("Place 0", "Place")]

@@ -89,10 +89,8 @@ def test_the_vectors_are_pinned():
     }
     assert runs == {embedded("Ada 東京 🜁", dimension=16).tobytes().hex()}
     assert HashingEmbedder().model == "diptych-hashing-1"
-    assert (embedded("Ada 東京 🜁", dimension=16)[0] * 1000).round().tolist() == PINNED
-
-
-PINNED: list[float] = []
+    found = (embedded("Ada 東京 🜁", dimension=16)[0] * 1000).round().astype(int)
+    assert " ".join(map(str, found)) == "206 -206 -344 0 344 0 378 0 -206 -206 0 -344 -344 -464 0 0"
 
 
 async def test_long_texts_are_embedded_in_pieces():

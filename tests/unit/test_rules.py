@@ -53,7 +53,7 @@ def test_people(text, names):
         ("the University of Cambridge", ["University of Cambridge"]),
         ("She works at IBM", ["IBM"]),
         ("He is employed by the Royal Mint", ["Royal Mint"]),
-        ("The Company is big. A University", []),
+        ("The Company is big. A University. She works at Company", []),
     ],
 )
 def test_organisations(text, names):
@@ -122,10 +122,7 @@ def test_names_that_a_record_would_refuse_are_dropped():
 def test_long_texts_are_searched_to_their_end():
     """A text longer than a piece is cut at a space, not through a name."""
     text = "Ada Lovelace said so. " * (3 * PIECE // 20) + "#end"
-    assert entities(text) == [("Person", "Ada Lovelace"), ("Tag", "#end")] or set(entities(text)) == {
-        ("Person", "Ada Lovelace"),
-        ("Tag", "#end"),
-    }
+    assert set(entities(text)) == {("Person", "Ada Lovelace"), ("Tag", "#end")}
 
 
 @given(

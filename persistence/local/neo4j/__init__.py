@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import anyio
 
-from persistence.local.neo4j.install import installed
+from persistence.local.neo4j.install import classes_folder, install, jars_folder
 from persistence.local.neo4j.java import find_java
 from persistence.local.server import LocalServer, write_whole
 
@@ -38,6 +38,7 @@ class Neo4jServer(LocalServer):
 
     name: ClassVar[str] = "neo4j"
     default_port: ClassVar[int] = 7687
+    start_timeout: ClassVar[float] = 300.0  # a busy machine; that it ended is seen at once
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Neo4jServer(LocalServer):
 
     def command(self) -> Sequence[str | Path]:
         opened = [word for package in _OPEN for word in ("--add-opens", f"java.base/{package}=ALL-UNNAMED")]
-        path = os.pathsep.join([str(self.program / "classes"), str(self.program / "jars" / "*")])
+        path = os.pathsep.join([str(classes_folder(self.program)), str(jars_folder(self.program) / "*")])
         files = [self.folder / "neo4j.properties", self.folder / "password", self._ready]
         return [self.java, *self.jvm, *opened, "-cp", path, "Launcher", self.data, str(self.port), *files]
 
@@ -73,7 +74,7 @@ class Neo4jServer(LocalServer):
 
     async def prepare(self) -> None:
         self.java = await find_java()
-        await installed(self.program)
+        await install(self.program)
         await self._set_aside_unfinished()
         self._ready.unlink(missing_ok=True)
         if not (self.folder / "password").exists():

@@ -15,7 +15,7 @@ from persistence.vector.pgvector.session import Part
 _SQL = Queries("outbox")
 _SETTLE = _SQL.get("settle")
 _RELEASE = _SQL.get("release")
-_CLAIM = _SQL.get("claim")
+_CLAIM = _SQL.get("claim", entry=ENTRY)
 _POSTPONE = _SQL.get("postpone")
 _STATS = _SQL.get("stats")
 _OLDEST = _SQL.get("oldest")
@@ -39,19 +39,18 @@ class Outbox(Part):
         async with self._sessions.use(write=True) as connection:
             return await (await connection.execute(query, parameters, binary=True)).fetchall()
 
-    async def _changed(self, query: bytes, **parameters: Any) -> int:
-        async with self._sessions.use(write=True) as connection:
-            return (await connection.execute(query, parameters)).rowcount
+    async def _number(self, query: bytes, **parameters: Any) -> int:
+        ((number,),) = await self._rows(query, **parameters)
+        return int(number)
 
     async def settle(self, settlements: Sequence[Settlement]) -> int:
         if not settlements:
             return 0
-        rows = await self._rows(_SETTLE, **_settlements(settlements), versions=[s.version for s in settlements])
-        return int(rows[0][0])
+        return await self._number(_SETTLE, **_settlements(settlements), versions=[s.version for s in settlements])
 
     async def release(self, settlements: Sequence[Settlement]) -> None:
         if settlements:
-            await self._changed(_RELEASE, **_settlements(settlements))
+            await self._rows(_RELEASE, **_settlements(settlements))
 
     async def claim(self, *, limit: int, lease: float) -> list[OutboxEntry]:
         return [to_entry(row) for row in await self._rows(_CLAIM, limit=limit, lease=float(lease))]
@@ -59,7 +58,7 @@ class Outbox(Part):
     async def postpone(self, postponements: Sequence[Postponement]) -> int:
         if not postponements:
             return 0
-        return await self._changed(
+        return await self._number(
             _POSTPONE,
             **_keys([Key(p.user_id, p.id) for p in postponements]),
             entry_ids=[p.entry_id for p in postponements],
@@ -94,11 +93,13 @@ class Outbox(Part):
 
     async def revive(self, keys: Sequence[Key] | None) -> int:
         if keys is None:
-            return await self._changed(_REVIVE_ALL)
-        return await self._changed(_REVIVE, **_keys(keys)) if keys else 0
+            return await self._number(_REVIVE_ALL)
+        return await self._number(_REVIVE, **_keys(keys)) if keys else 0
 
     async def discard(self, key: Key, entry_id: UUID) -> bool:
-        return await self._changed(_DISCARD, user_id=key.user_id, id=key.id, entry_id=entry_id) > 0
+        parameters = {"user_id": key.user_id, "id": key.id, "entry_id": entry_id}
+        async with self._sessions.use(write=True) as connection:
+            return (await connection.execute(_DISCARD, parameters)).rowcount > 0
 
     async def next_due(self) -> float | None:
         rows = await self._rows(_NEXT_DUE)
@@ -116,8 +117,7 @@ class Outbox(Part):
         if not tombstones:
             return 0
         keys = _keys([Key(t.user_id, t.id) for t in tombstones])
-        rows = await self._rows(_COLLECT, **keys, versions=[t.version for t in tombstones])
-        return int(rows[0][0])
+        return await self._number(_COLLECT, **keys, versions=[t.version for t in tombstones])
 
 
 def _keys(keys: Sequence[Key]) -> dict[str, list[str]]:

@@ -1,5 +1,9 @@
 -- The write path. Each function is one round trip, and each statement in it sees a snapshot of its own (READ COMMITTED):
 -- that is what makes the guard below right.
+--
+-- Many keys are looked up one after another (a loop, or LATERAL … LIMIT 1, which the planner cannot turn around): the
+-- outbox is empty at one moment and long at the next, and a join planned for the empty one reads the long one whole
+-- for every key.
 
 CREATE FUNCTION micros(moment timestamptz) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -35,7 +39,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     states write_state[];
-    wrong write_state;
+    state write_state;
     keep boolean := graph;
     wall timestamptz := clock_timestamp();
     stamp bigint := micros(wall);
@@ -86,7 +90,7 @@ BEGIN
                 coalesce(m.created_at, wall) AS created_at,
                 CASE WHEN own.it OR e.status <> 'written' THEN coalesce(m.updated_at, t.deleted_at) ELSE wall END
                     AS updated_at,
-                o.xmin = pg_current_xact_id()::xid AS fresh,
+                o.made_by = pg_current_xact_id()::xid AS fresh,
                 o.entry_id = k.write_id AS entry_is_ours,
                 own.it AS own,
                 e.status,
@@ -98,9 +102,18 @@ BEGIN
             FROM unnest(user_ids, ids, write_ids, expected) WITH ORDINALITY
                 AS k (user_id, id, write_id, expected, place)
             CROSS JOIN store_info AS s
-            JOIN outbox AS o ON o.user_id = k.user_id AND o.id = k.id
-            LEFT JOIN memories AS m ON m.user_id = k.user_id AND m.id = k.id
-            LEFT JOIN tombstones AS t ON t.user_id = k.user_id AND t.id = k.id
+            CROSS JOIN LATERAL (
+                SELECT l.entry_id, l.xmin AS made_by FROM outbox AS l
+                WHERE l.user_id = k.user_id AND l.id = k.id LIMIT 1
+            ) AS o
+            LEFT JOIN LATERAL (
+                SELECT l.version, l.write_id, l.created_at, l.updated_at FROM memories AS l
+                WHERE l.user_id = k.user_id AND l.id = k.id LIMIT 1
+            ) AS m ON true
+            LEFT JOIN LATERAL (
+                SELECT l.version, l.write_id, l.deleted_at FROM tombstones AS l
+                WHERE l.user_id = k.user_id AND l.id = k.id LIMIT 1
+            ) AS t ON true
             -- The same write once more (its answer was lost): nothing is to be done.
             CROSS JOIN LATERAL (SELECT coalesce(k.write_id IN (m.write_id, t.write_id), false) AS it) AS own
             CROSS JOIN LATERAL (SELECT CASE
@@ -114,23 +127,24 @@ BEGIN
     ) AS j;
 
     IF faulty THEN
-        SELECT s.* INTO wrong FROM unnest(states) AS s WHERE s.fault IS NOT NULL ORDER BY s.place LIMIT 1;
+        SELECT s.* INTO state FROM unnest(states) AS s WHERE s.fault IS NOT NULL ORDER BY s.place LIMIT 1;
         RAISE EXCEPTION USING
-            ERRCODE = wrong.fault, MESSAGE = 'diptych: the write does not apply',
-            DETAIL = concat_ws(' ', expected[wrong.place], wrong.memory_version);
+            ERRCODE = state.fault, MESSAGE = 'diptych: the write does not apply',
+            DETAIL = concat_ws(' ', expected[state.place], state.memory_version);
     END IF;
 
     -- 3. The outbox: rows that were only locks go; rows of others become ours, due again, alive again.
-    IF spare THEN
-        DELETE FROM outbox AS o USING unnest(states) AS s
-        WHERE s.fresh AND NOT s.tracked AND o.user_id = s.user_id AND o.id = s.id;
-    END IF;
-    IF other THEN
-        UPDATE outbox AS o
-        SET entry_id = s.write_id, version = s.version, attempts = 0, claim = 0, dead_at = NULL, reason = NULL,
-            disabled = NOT graph, due_at = wall + make_interval(secs => lease)
-        FROM unnest(states) AS s
-        WHERE s.todo AND s.tracked AND o.user_id = s.user_id AND o.id = s.id;
+    IF spare OR other THEN
+        FOREACH state IN ARRAY states LOOP
+            IF state.fresh AND NOT state.tracked THEN
+                DELETE FROM outbox AS o WHERE o.user_id = state.user_id AND o.id = state.id;
+            ELSIF state.todo AND state.tracked AND NOT (state.fresh AND state.version = stamp) THEN
+                UPDATE outbox AS o
+                SET entry_id = state.write_id, version = state.version, attempts = 0, claim = 0, dead_at = NULL,
+                    reason = NULL, disabled = NOT graph, due_at = wall + make_interval(secs => lease)
+                WHERE o.user_id = state.user_id AND o.id = state.id;
+            END IF;
+        END LOOP;
     END IF;
     RETURN states;
 END
@@ -199,6 +213,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     looked write_state[];
     states write_state[];
+    state write_state;
     places integer[];
 BEGIN
     IF mode IN ('keep_live', 'keep_any') THEN
@@ -212,8 +227,14 @@ BEGIN
         )::write_state ORDER BY k.place)
         INTO looked
         FROM unnest(user_ids, ids, write_ids) WITH ORDINALITY AS k (user_id, id, write_id, place)
-        LEFT JOIN memories AS m ON m.user_id = k.user_id AND m.id = k.id
-        LEFT JOIN tombstones AS t ON t.user_id = k.user_id AND t.id = k.id;
+        LEFT JOIN LATERAL (
+            SELECT l.version, l.write_id, l.created_at, l.updated_at FROM memories AS l
+            WHERE l.user_id = k.user_id AND l.id = k.id LIMIT 1
+        ) AS m ON true
+        LEFT JOIN LATERAL (
+            SELECT l.version, l.write_id, l.deleted_at FROM tombstones AS l
+            WHERE l.user_id = k.user_id AND l.id = k.id LIMIT 1
+        ) AS t ON true;
         RETURN QUERY
             SELECT s.place, s.status, false, s.version, s.created_at, s.updated_at, false
             FROM unnest(looked) AS s
@@ -228,10 +249,14 @@ BEGIN
     END IF;
 
     states := judge_writes(user_ids, ids, write_ids, mode, NULL, graph, lease);
-    DELETE FROM memories AS m USING unnest(states) AS s
-    WHERE s.todo AND s.memory_version IS NOT NULL AND m.user_id = s.user_id AND m.id = s.id;
-    DELETE FROM tombstones AS t USING unnest(states) AS s
-    WHERE s.todo AND s.tombstone_version IS NOT NULL AND t.user_id = s.user_id AND t.id = s.id;
+    FOREACH state IN ARRAY states LOOP
+        IF state.todo AND state.memory_version IS NOT NULL THEN
+            DELETE FROM memories AS m WHERE m.user_id = state.user_id AND m.id = state.id;
+        END IF;
+        IF state.todo AND state.tombstone_version IS NOT NULL THEN
+            DELETE FROM tombstones AS t WHERE t.user_id = state.user_id AND t.id = state.id;
+        END IF;
+    END LOOP;
     RETURN QUERY
         SELECT coalesce(places[s.place], s.place), s.status, s.todo, s.version, s.created_at, s.updated_at, s.tracked
         FROM unnest(states) AS s;
@@ -248,18 +273,25 @@ CREATE FUNCTION delete_memories(
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    states write_state[] := judge_writes(user_ids, ids, write_ids, 'delete', expected, graph, lease);
+    state write_state;
 BEGIN
-    RETURN QUERY
-        SELECT s.place, s.status, s.version, s.updated_at, s.tracked, m
-        FROM unnest(states) AS s
-        LEFT JOIN memories AS m ON want_former AND s.todo AND m.user_id = s.user_id AND m.id = s.id;
-    DELETE FROM memories AS m USING unnest(states) AS s
-    WHERE s.todo AND m.user_id = s.user_id AND m.id = s.id;
-    INSERT INTO tombstones (user_id, id, version, bucket, write_id, deleted_at)
-    SELECT s.user_id, s.id, s.version, buckets[s.place], s.write_id, s.updated_at
-    FROM unnest(states) AS s
-    WHERE s.todo;
+    FOREACH state IN ARRAY judge_writes(user_ids, ids, write_ids, 'delete', expected, graph, lease) LOOP
+        place := state.place;
+        status := state.status;
+        version := state.version;
+        updated_at := state.updated_at;
+        tracked := state.tracked;
+        former := NULL;
+        IF state.todo THEN
+            IF want_former THEN
+                SELECT m.* INTO former FROM memories AS m WHERE m.user_id = state.user_id AND m.id = state.id;
+            END IF;
+            DELETE FROM memories AS m WHERE m.user_id = state.user_id AND m.id = state.id;
+            INSERT INTO tombstones (user_id, id, version, bucket, write_id, deleted_at)
+            VALUES (state.user_id, state.id, state.version, buckets[state.place], state.write_id, state.updated_at);
+        END IF;
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 
@@ -280,59 +312,140 @@ BEGIN
 END
 $$;
 
+-- Entries are worked on in key order, each by its key.
+
 -- Remove entries that are still these. Not flushed to disk before it answers: an entry that comes back after a crash
 -- of the server is applied once more, and that changes nothing.
 CREATE FUNCTION settle_entries(user_ids text[], ids text[], entry_ids uuid[], versions bigint[]) RETURNS bigint
-LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan
-AS $$
-#variable_conflict use_column
+LANGUAGE plpgsql AS $$
 DECLARE
-    removed bigint;
+    k record;
+    removed bigint := 0;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
-    PERFORM 1
-    FROM unnest(user_ids, ids, entry_ids, versions) AS k (user_id, id, entry_id, version)
-    JOIN outbox AS o ON o.user_id = k.user_id AND o.id = k.id AND o.entry_id = k.entry_id AND o.version = k.version
-    ORDER BY o.user_id, o.id
-    FOR UPDATE OF o;
-    DELETE FROM outbox AS o
-    USING unnest(user_ids, ids, entry_ids, versions) AS k (user_id, id, entry_id, version)
-    WHERE o.user_id = k.user_id AND o.id = k.id AND o.entry_id = k.entry_id AND o.version = k.version;
-    GET DIAGNOSTICS removed = ROW_COUNT;
+    FOR k IN
+        SELECT * FROM unnest(user_ids, ids, entry_ids, versions) AS u (user_id, id, entry_id, version)
+        ORDER BY u.user_id COLLATE "C", u.id COLLATE "C"
+    LOOP
+        DELETE FROM outbox AS o
+        WHERE o.user_id = k.user_id AND o.id = k.id AND o.entry_id = k.entry_id AND o.version = k.version;
+        removed := removed + FOUND::integer;
+    END LOOP;
     RETURN removed;
+END
+$$;
+
+-- End the writer's lease of entries that no one has claimed.
+CREATE FUNCTION release_entries(user_ids text[], ids text[], entry_ids uuid[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    k record;
+BEGIN
+    FOR k IN
+        SELECT * FROM unnest(user_ids, ids, entry_ids) AS u (user_id, id, entry_id)
+        ORDER BY u.user_id COLLATE "C", u.id COLLATE "C"
+    LOOP
+        UPDATE outbox AS o SET due_at = least(o.due_at, clock_timestamp())
+        WHERE o.user_id = k.user_id AND o.id = k.id AND o.entry_id = k.entry_id AND o.claim = 0 AND o.attempts = 0
+            AND o.dead_at IS NULL;
+    END LOOP;
 END
 $$;
 
 -- Take due entries, oldest due first, past those that others hold. Not flushed either: an attempt that a crash of the
 -- server forgets is one attempt more.
-CREATE FUNCTION claim_entries(most integer, lease double precision) RETURNS TABLE (
-    user_id text, id text, entry_id uuid, version bigint, attempts integer, created_at timestamptz, due_at timestamptz,
-    claim bigint, dead boolean, disabled boolean, reason text
-)
+CREATE FUNCTION claim_entries(most integer, lease double precision) RETURNS SETOF outbox
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
+DECLARE
+    k record;
+    entry outbox;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
-    RETURN QUERY
-        WITH due AS MATERIALIZED (
-            SELECT o.user_id, o.id, o.due_at
-            FROM outbox AS o
-            WHERE o.dead_at IS NULL AND o.due_at <= clock_timestamp()
-            ORDER BY o.due_at
-            LIMIT most
-            FOR UPDATE SKIP LOCKED
-        ), claimed AS (
-            UPDATE outbox AS o
-            SET attempts = o.attempts + 1, claim = nextval('outbox_claims'), disabled = false,
-                due_at = clock_timestamp() + make_interval(secs => lease)
-            FROM due
-            WHERE o.user_id = due.user_id AND o.id = due.id
-            RETURNING o.*, due.due_at AS was_due
-        )
-        SELECT c.user_id, c.id, c.entry_id, c.version, c.attempts, c.created_at, c.due_at, c.claim, false, c.disabled,
-            c.reason
-        FROM claimed AS c
-        ORDER BY c.was_due, c.user_id, c.id;
+    FOR k IN
+        SELECT o.user_id, o.id
+        FROM outbox AS o
+        WHERE o.dead_at IS NULL AND o.due_at <= clock_timestamp()
+        ORDER BY o.due_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    LOOP
+        UPDATE outbox AS o
+        SET attempts = o.attempts + 1, claim = nextval('outbox_claims'), disabled = false,
+            due_at = clock_timestamp() + make_interval(secs => lease)
+        WHERE o.user_id = k.user_id AND o.id = k.id
+        RETURNING o.* INTO entry;
+        RETURN NEXT entry;
+    END LOOP;
+END
+$$;
+
+-- Give back entries whose claim is still the one given.
+CREATE FUNCTION postpone_entries(
+    user_ids text[], ids text[], entry_ids uuid[], claims bigint[], delays double precision[], reasons text[],
+    give_back boolean[], dead boolean[]
+) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    k record;
+    postponed bigint := 0;
+BEGIN
+    FOR k IN
+        SELECT * FROM unnest(user_ids, ids, entry_ids, claims, delays, reasons, give_back, dead)
+            AS u (user_id, id, entry_id, claim, delay, reason, back, dead)
+        ORDER BY u.user_id COLLATE "C", u.id COLLATE "C"
+    LOOP
+        UPDATE outbox AS o
+        SET claim = 0, reason = k.reason, attempts = greatest(o.attempts - k.back::integer, 0),
+            due_at = clock_timestamp() + make_interval(secs => k.delay),
+            dead_at = CASE WHEN k.dead THEN clock_timestamp() END
+        WHERE o.user_id = k.user_id AND o.id = k.id AND o.entry_id = k.entry_id AND o.claim = k.claim
+            AND o.dead_at IS NULL;
+        postponed := postponed + FOUND::integer;
+    END LOOP;
+    RETURN postponed;
+END
+$$;
+
+-- Make dead entries due now: those of these memories.
+CREATE FUNCTION revive_entries(user_ids text[], ids text[]) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    k record;
+    revived bigint := 0;
+BEGIN
+    FOR k IN
+        SELECT * FROM unnest(user_ids, ids) AS u (user_id, id) ORDER BY u.user_id COLLATE "C", u.id COLLATE "C"
+    LOOP
+        UPDATE outbox AS o SET dead_at = NULL, attempts = 0, claim = 0, due_at = clock_timestamp()
+        WHERE o.user_id = k.user_id AND o.id = k.id AND o.dead_at IS NOT NULL;
+        revived := revived + FOUND::integer;
+    END LOOP;
+    RETURN revived;
+END
+$$;
+
+-- Remove tombstones that are still these and settled, and raise the floor in the same transaction: whoever reads a
+-- memory, its tombstone and the floor in one statement sees either the tombstone or the floor above it.
+CREATE FUNCTION collect_tombstones(user_ids text[], ids text[], versions bigint[]) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    k record;
+    highest bigint := 0;
+    removed bigint := 0;
+BEGIN
+    FOR k IN
+        SELECT * FROM unnest(user_ids, ids, versions) AS u (user_id, id, version)
+        ORDER BY u.user_id COLLATE "C", u.id COLLATE "C"
+    LOOP
+        DELETE FROM tombstones AS t
+        WHERE t.user_id = k.user_id AND t.id = k.id AND t.version = k.version
+            AND NOT EXISTS (SELECT FROM outbox AS o WHERE o.user_id = t.user_id AND o.id = t.id);
+        IF FOUND THEN
+            highest := greatest(highest, k.version);
+            removed := removed + 1;
+        END IF;
+    END LOOP;
+    UPDATE store_info SET floor = highest WHERE floor < highest;
+    RETURN removed;
 END
 $$;

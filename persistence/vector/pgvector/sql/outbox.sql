@@ -4,44 +4,18 @@ SELECT settle_entries(%(user_ids)s::text[], %(ids)s::text[], %(entry_ids)s::uuid
 
 -- name: release
 -- End the writer's lease of entries that no one has claimed.
-WITH mine AS MATERIALIZED (
-    SELECT o.user_id, o.id
-    FROM unnest(%(user_ids)s::text[], %(ids)s::text[], %(entry_ids)s::uuid[]) AS k (user_id, id, entry_id)
-    JOIN outbox AS o ON o.user_id = k.user_id AND o.id = k.id AND o.entry_id = k.entry_id
-    WHERE o.claim = 0 AND o.dead_at IS NULL AND o.attempts = 0
-    ORDER BY o.user_id, o.id
-    FOR UPDATE OF o
-)
-UPDATE outbox AS o SET due_at = least(o.due_at, clock_timestamp())
-FROM mine
-WHERE o.user_id = mine.user_id AND o.id = mine.id;
+SELECT release_entries(%(user_ids)s::text[], %(ids)s::text[], %(entry_ids)s::uuid[]);
 
 -- name: claim
 -- Take due entries, oldest due first.
-SELECT o.* FROM claim_entries(%(limit)s::integer, %(lease)s) AS o;
+SELECT {entry} FROM claim_entries(%(limit)s::integer, %(lease)s) AS o;
 
 -- name: postpone
 -- Give back entries whose claim is still ours.
-WITH given AS (
-    SELECT k.*
-    FROM unnest(
-        %(user_ids)s::text[], %(ids)s::text[], %(entry_ids)s::uuid[], %(claims)s::bigint[], %(delays)s::double precision[], %(reasons)s::text[],
-        %(give_back)s::boolean[], %(dead)s::boolean[]
-    ) AS k (user_id, id, entry_id, claim, delay, reason, give_back, dead)
-), mine AS MATERIALIZED (
-    SELECT g.*
-    FROM given AS g
-    JOIN outbox AS o ON o.user_id = g.user_id AND o.id = g.id AND o.entry_id = g.entry_id AND o.claim = g.claim
-    WHERE o.dead_at IS NULL
-    ORDER BY o.user_id, o.id
-    FOR UPDATE OF o
-)
-UPDATE outbox AS o
-SET claim = 0, reason = mine.reason, attempts = greatest(o.attempts - mine.give_back::integer, 0),
-    due_at = clock_timestamp() + make_interval(secs => mine.delay),
-    dead_at = CASE WHEN mine.dead THEN clock_timestamp() END
-FROM mine
-WHERE o.user_id = mine.user_id AND o.id = mine.id;
+SELECT postpone_entries(
+    %(user_ids)s::text[], %(ids)s::text[], %(entry_ids)s::uuid[], %(claims)s::bigint[],
+    %(delays)s::double precision[], %(reasons)s::text[], %(give_back)s::boolean[], %(dead)s::boolean[]
+);
 
 -- name: stats
 -- Pending and dead entries up to one above the bound, and how old the oldest of these pending ones is, in seconds.
@@ -74,30 +48,15 @@ LIMIT %(limit)s;
 -- The entries of these memories.
 SELECT {entry}
 FROM unnest(%(user_ids)s::text[], %(ids)s::text[]) AS k (user_id, id)
-JOIN outbox AS o ON o.user_id = k.user_id AND o.id = k.id;
+CROSS JOIN LATERAL (SELECT * FROM outbox AS l WHERE l.user_id = k.user_id AND l.id = k.id LIMIT 1) AS o;
 
 -- name: revive
 -- Make dead entries of these memories due now.
-WITH dead AS MATERIALIZED (
-    SELECT o.user_id, o.id
-    FROM unnest(%(user_ids)s::text[], %(ids)s::text[]) AS k (user_id, id)
-    JOIN outbox AS o ON o.user_id = k.user_id AND o.id = k.id
-    WHERE o.dead_at IS NOT NULL
-    ORDER BY o.user_id, o.id
-    FOR UPDATE OF o
-)
-UPDATE outbox AS o SET dead_at = NULL, attempts = 0, claim = 0, due_at = clock_timestamp()
-FROM dead
-WHERE o.user_id = dead.user_id AND o.id = dead.id;
+SELECT revive_entries(%(user_ids)s::text[], %(ids)s::text[]);
 
 -- name: revive_all
 -- Make all dead entries due now.
-WITH dead AS MATERIALIZED (
-    SELECT user_id, id FROM outbox WHERE dead_at IS NOT NULL ORDER BY user_id, id FOR UPDATE
-)
-UPDATE outbox AS o SET dead_at = NULL, attempts = 0, claim = 0, due_at = clock_timestamp()
-FROM dead
-WHERE o.user_id = dead.user_id AND o.id = dead.id;
+SELECT coalesce(revive_entries(array_agg(user_id), array_agg(id)), 0) FROM outbox WHERE dead_at IS NOT NULL;
 
 -- name: discard
 -- Move a dead entry to the open inconsistencies.
@@ -156,19 +115,5 @@ ORDER BY t.deleted_at
 LIMIT %(limit)s;
 
 -- name: collect
--- Remove tombstones that are still these and settled, and raise the floor, in one snapshot.
-WITH due AS MATERIALIZED (
-    SELECT t.user_id, t.id, t.version
-    FROM unnest(%(user_ids)s::text[], %(ids)s::text[], %(versions)s::bigint[]) AS k (user_id, id, version)
-    JOIN tombstones AS t ON t.user_id = k.user_id AND t.id = k.id AND t.version = k.version
-    WHERE NOT EXISTS (SELECT FROM outbox AS o WHERE o.user_id = t.user_id AND o.id = t.id)
-    ORDER BY t.user_id, t.id
-    FOR UPDATE OF t
-), gone AS (
-    DELETE FROM tombstones AS t USING due
-    WHERE t.user_id = due.user_id AND t.id = due.id AND t.version = due.version
-    RETURNING t.version
-), raised AS (
-    UPDATE store_info SET floor = greatest(floor, (SELECT max(version) FROM gone)) WHERE EXISTS (SELECT FROM gone)
-)
-SELECT count(*) FROM gone;
+-- Remove tombstones that are still these and settled, and raise the floor.
+SELECT collect_tombstones(%(user_ids)s::text[], %(ids)s::text[], %(versions)s::bigint[]);

@@ -2,8 +2,8 @@
 -- What there is of these keys, in one snapshot.
 SELECT {memory}, k.user_id, k.id, t.version
 FROM unnest(%(user_ids)s::text[], %(ids)s::text[]) AS k (user_id, id)
-LEFT JOIN memories AS m ON m.user_id = k.user_id AND m.id = k.id
-LEFT JOIN tombstones AS t ON t.user_id = k.user_id AND t.id = k.id
+LEFT JOIN LATERAL (SELECT * FROM memories AS l WHERE l.user_id = k.user_id AND l.id = k.id LIMIT 1) AS m ON true
+LEFT JOIN LATERAL (SELECT * FROM tombstones AS l WHERE l.user_id = k.user_id AND l.id = k.id LIMIT 1) AS t ON true
 WHERE m.id IS NOT NULL OR t.id IS NOT NULL;
 
 -- name: page
