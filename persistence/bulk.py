@@ -141,8 +141,12 @@ class Bulk:
             raise asyncio.CancelledError from task.exception()
         receipts = task.result()
         answers = [_so_far(one, receipt, self._graph.role) for one, receipt in zip(prepared, receipts, strict=True)]
-        run.acknowledge(positions, answers)
         changes = _changes(positions, prepared, receipts, answers)
+        try:
+            run.acknowledge(positions, answers)
+        except BaseException:  # the caller's progress callback may raise what it likes
+            self._writer.release([change for _, change in changes])
+            raise
         if cancelled:
             self._writer.release([change for _, change in changes])
             raise asyncio.CancelledError

@@ -27,7 +27,7 @@ log = get_logger("gates")
 
 #: Seconds for opening a graph that has come back, which makes its constraints.
 MAKE_READY_TIME = 30.0
-#: Seconds that a probe on the side may take.
+#: Seconds that a probe may take; a server that was just started is slow to answer its first call.
 PROBE_TIME = 2.0
 
 T = TypeVar("T")

@@ -13,14 +13,13 @@ import anyio.to_thread
 
 from persistence.drafting import deletion, rewrite
 from persistence.errors import (
-    GraphConflictError,
     GraphUnavailableError,
     GraphWriteExpiredError,
     PersistenceError,
     VersionConflictError,
 )
 from persistence.follower import graph_write
-from persistence.gates import GraphGate, TruthGate
+from persistence.gates import PROBE_TIME, GraphGate, TruthGate
 from persistence.log import get_logger
 from persistence.ports.graph import GraphAck, GraphWrite, Verdict
 from persistence.ports.vector import (
@@ -46,7 +45,8 @@ GRAPH_TIME = 30.0
 #: Seconds between two collections of old tombstones.
 COLLECT_EVERY = 60.0
 
-OUTAGES = (GraphUnavailableError, GraphWriteExpiredError, GraphConflictError)
+#: What is nobody's fault. A conflict that outlasts the retries is one entry's, which has to be found.
+OUTAGES = (GraphUnavailableError, GraphWriteExpiredError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ class Relay:
     async def _reachable(self) -> bool:
         """Where the breaker is open, probe when it is time to; nothing is claimed for a graph that is away."""
         if self._graph.breaker.probe_in() is None:
-            return self._graph.ready or await self._graph.probe(self._config.breaker_probe)
-        return self._graph.breaker.claim_probe() and await self._graph.probe(self._config.breaker_probe)
+            return self._graph.ready or await self._graph.probe(PROBE_TIME)
+        return self._graph.breaker.claim_probe() and await self._graph.probe(PROBE_TIME)
 
     # --- one batch --------------------------------------------------------------------------------------------
 

@@ -61,6 +61,15 @@ class LocalServer(ABC):
         Two calls at once, in whatever processes, start it once. Raises ConfigurationError where something is missing
         on this machine, or where the server does not start.
         """
+        try:
+            return await self._up()
+        except OSError as error:
+            raise ConfigurationError(
+                f"The local {self.name} could not be started: {error.strerror or type(error).__name__}.",
+                hint=f"check that {self.folder} is yours to write and that its disk is not full",
+            ) from error
+
+    async def _up(self) -> str:
         await anyio.Path(self.folder).mkdir(parents=True, exist_ok=True)
         async with locked(self.folder / "lock", timeout=self.lock_timeout):
             if self.daemon.is_alive():

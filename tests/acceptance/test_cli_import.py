@@ -147,7 +147,7 @@ def test_what_cannot_be_imported_is_one_sentence(bare, arguments, says):
 
 def test_an_interrupted_import_says_what_it_did_and_can_be_repeated(diptych, data):
     """SIGINT ends an import that waits for its input; what was read before is stored, the next run takes up there."""
-    records = memories(2_500, user_id="ada")
+    records = memories(6_000, user_id="ada")
     process = diptych.start("import", "-", "--json", "-v")
     process.stdin.write(lines(*records).encode())
     process.stdin.flush()
@@ -157,10 +157,10 @@ def test_an_interrupted_import_says_what_it_did_and_can_be_repeated(diptych, dat
     assert process.returncode == 130, err.decode()
     said = json.loads(out)
     there = _count(diptych)
-    assert said["stored"] == there >= 1_000
+    assert said["stored"] == there >= 4_000
     assert not said["complete"]
     data.write_text(lines(*records))
-    assert counts(diptych("import", "data.jsonl", "--json")) == (2_500, 2_500 - there, there, 0)
+    assert counts(diptych("import", "data.jsonl", "--json")) == (6_000, 6_000 - there, there, 0)
 
 
 def _count(diptych) -> int:
@@ -169,7 +169,7 @@ def _count(diptych) -> int:
 
 def _until_some_are_stored(diptych) -> None:
     for _ in range(60):
-        if (_count(diptych) or 0) >= 1_000:
+        if (_count(diptych) or 0) >= 4_000:
             return
     raise AssertionError("nothing was stored")
 

@@ -94,30 +94,28 @@ async def test_neo4j_stopped_and_started_in_the_middle_of_writing(own: Stores, n
     """Writes go on while Neo4j is down, none raises, no entry dies of it, and everything comes in step unasked."""
     async with own.service(enable_relay=True, relay_attempts=2) as memories:
         outcomes: set[Outcome] = set()
-        down, enough = asyncio.Event(), asyncio.Event()
+        enough = asyncio.Event()
 
         async def write(first: int) -> None:
             number = first
             while not enough.is_set():
-                result = await memories.store(**draft(number % 300))
-                outcomes.add(result.outcome)
+                outcomes.add((await memories.store(**draft(number % 300))).outcome)
                 if number % 7 == 0:
                     await memories.delete(draft((number - 8) % 300)["id"], user_id=ALICE)
                 number += 4
-                if down.is_set():
-                    await asyncio.sleep(0.02)  # nobody needs ten thousand writes of an outage
+                await asyncio.sleep(0.01)  # a steady stream, not a load
 
-        writers = [asyncio.create_task(write(first)) for first in range(4)]
-        await until(lambda: _is_in(Outcome.IN_STEP, outcomes), what="a first write in step")
-        await neo4j_server.stop()
-        down.set()
-        await until(lambda: _is_in(Outcome.PENDING, outcomes), what="a write during the outage")
-        await neo4j_server.start()
-        outcomes.clear()
-        await until(lambda: _is_in(Outcome.IN_STEP, outcomes), what="a write in step after the outage")
-        enough.set()
-        await asyncio.gather(*writers)
-        await until(own.in_step, what="the relay brings everything in step")
+        async with asyncio.TaskGroup() as group:
+            for first in range(4):
+                group.create_task(write(first))
+            await until(lambda: _is_in(Outcome.IN_STEP, outcomes), what="a first write in step")
+            await neo4j_server.stop()
+            await until(lambda: _is_in(Outcome.PENDING, outcomes), what="a write during the outage")
+            await neo4j_server.start()
+            outcomes.clear()
+            await until(lambda: _is_in(Outcome.IN_STEP, outcomes), seconds=60, what="a write in step after the outage")
+            enough.set()
+        await until(own.in_step, seconds=60, what="the relay brings everything in step")
 
 
 async def _is_in(outcome: Outcome, outcomes: set[Outcome]) -> bool:
@@ -145,15 +143,16 @@ async def test_postgres_killed_in_the_middle_of_writing(own: Stores, postgres_se
                 number += 4
                 await asyncio.sleep(0.002)
 
-        writers = [asyncio.create_task(write(first)) for first in range(4)]
-        await until(lambda: _longer_than(acknowledged, 20), what="writes before the crash")
-        await postgres_server.kill()
-        await until(lambda: _longer_than(failed, 8), what="calls that fail")
-        await postgres_server.start()
-        so_far = len(acknowledged)
-        await until(lambda: _longer_than(acknowledged, so_far + 20), what="writes after the crash")
-        enough.set()
-        await asyncio.gather(*writers)
+        async with asyncio.TaskGroup() as group:
+            for first in range(4):
+                group.create_task(write(first))
+            await until(lambda: _longer_than(acknowledged, 20), what="writes before the crash")
+            await postgres_server.kill()
+            await until(lambda: _longer_than(failed, 8), what="calls that fail")
+            await postgres_server.start()
+            so_far = len(acknowledged)
+            await until(lambda: _longer_than(acknowledged, so_far + 20), seconds=60, what="writes after the crash")
+            enough.set()
         allowed = (VectorStoreError, OutcomeUnknownError, DeadlineExceededError)
         assert [error for error in failed if not isinstance(error, allowed)] == []
         await own.end_leases()

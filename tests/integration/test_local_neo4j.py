@@ -12,7 +12,7 @@ from neo4j.exceptions import AuthError
 
 from persistence.errors import ConfigurationError
 from persistence.local import Neo4jServer, ensure_neo4j
-from persistence.local.neo4j import install
+from persistence.local.neo4j import program
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def test_a_fetch_that_fails_leaves_nothing_that_looks_whole(tools: Path, t
     log = tmp_path / "home" / "neo4j" / "program" / "install.log"
     assert str(log) in (caught.value.hint or "")
     assert log.read_text() == "no network\n"
-    assert not install.is_installed(tmp_path / "home" / "neo4j" / "program")
+    assert not program.is_installed(tmp_path / "home" / "neo4j" / "program")
 
 
 @pytest.fixture
@@ -122,15 +122,15 @@ def program_of(server_under_test) -> Path:
 
 async def test_what_is_installed_is_not_fetched_again(neo4j_server, tools: Path):
     """With jars and launcher there neither Maven nor the compiler is asked for."""
-    await install.install(program_of(neo4j_server))
+    await program.install(program_of(neo4j_server))
     assert [path async for path in anyio.Path(tools).iterdir()] == []
 
 
 async def test_another_version_lies_beside_the_present_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A new pom.xml or launcher means new folders, so that what a server runs from is never taken away."""
-    before = {install.jars_folder(tmp_path), install.classes_folder(tmp_path)}
+    before = {program.jars_folder(tmp_path), program.classes_folder(tmp_path)}
     newer = tmp_path / "Launcher.java"
     await anyio.Path(newer).write_text("class Launcher {}")
-    monkeypatch.setattr(install, "LAUNCHER", newer)
-    assert install.jars_folder(tmp_path) in before
-    assert install.classes_folder(tmp_path) not in before
+    monkeypatch.setattr(program, "LAUNCHER", newer)
+    assert program.jars_folder(tmp_path) in before
+    assert program.classes_folder(tmp_path) not in before

@@ -191,6 +191,14 @@ async def test_a_cluster_that_does_not_start_names_its_log(server: PostgresServe
     assert str(server.log) in (caught.value.hint or "")
 
 
+async def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path: Path):
+    """A home that is no folder (or closed, or on a full disk) is a typed error that names it, not a traceback."""
+    await anyio.Path(tmp_path / "home").touch()
+    with pytest.raises(ConfigurationError, match="could not be started: Not a directory") as caught:
+        await ensure_postgres(tmp_path / "home")
+    assert str(tmp_path / "home") in (caught.value.hint or "")
+
+
 def test_an_unknown_server_is_refused(tmp_path: Path):
     """Only the servers that there are can be named."""
     with pytest.raises(ConfigurationError, match="postgres, neo4j, qdrant"):

@@ -84,6 +84,17 @@ async def test_relationships_of_others_are_no_way(graph):
     assert await graph.related("u", ["m"], depth=3, limit=9) == []
 
 
+async def test_a_mention_from_another_tenant_is_no_way(graph):
+    """I9: a mention that crosses tenants behind our back shows nobody anything. Guard: the tenant of what is reached."""
+    await graph.apply([write("m", 1, "a"), replace(write("n", 1), user_id="other")], timeout=30)
+    await cypher(
+        graph,
+        "MATCH (n:DiptychMemory {id: 'n'}), (e:DiptychEntity) SET n:Memory CREATE (n)-[:MENTIONS]->(e)",
+    )
+    assert await graph.related("u", ["m"], depth=2, limit=9) == []
+    assert await graph.related("other", ["n"], depth=2, limit=9) == []
+
+
 async def test_people_see_native_labels_and_types(graph):
     """Neo4j Browser shows what people expect: the labels Memory, Entity and the type, native relationships, a date."""
     await graph.apply([write("m", 1, "ab", ("a", "KNOWS", "b"))], timeout=30)

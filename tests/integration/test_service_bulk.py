@@ -17,7 +17,7 @@ from persistence import (
     WriteMode,
 )
 from tests.faults.proxies import Hooked, failing
-from tests.faults.stores import ALICE, BOB, Stores, draft
+from tests.faults.stores import ALICE, BOB, Stores, draft, until
 
 
 async def test_outcomes_stand_in_the_order_given(stores: Stores) -> None:
@@ -53,6 +53,24 @@ async def test_progress(stores: Stores) -> None:
     async with stores.service(batch_size=10) as memories:
         await memories.store_many([draft(number) for number in range(25)], progress=seen.append)
     assert seen == [Progress(10, 25), Progress(20, 25), Progress(25, 25)]
+
+
+async def test_a_progress_callback_that_raises_ends_the_call(stores: Stores) -> None:
+    """What the callback raises ends the call; what truth has by then is left to the relay at once."""
+
+    def complain(_: Progress) -> None:
+        raise ZeroDivisionError
+
+    async with stores.service(batch_size=10) as memories:
+        with pytest.raises(ZeroDivisionError):
+            await memories.store_many([draft(number) for number in range(25)], progress=complain)
+        await until(lambda: _due(stores, 10), seconds=3.0, what="the leases are given up")
+        await memories.drain()
+    await stores.assert_in_step()
+
+
+async def _due(stores: Stores, entries: int) -> bool:
+    return [entry["due"] for entry in await stores.outbox()] == [True] * entries
 
 
 async def test_modes(stores: Stores) -> None:

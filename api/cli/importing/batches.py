@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from api.cli.importing.entries import Entry, Fault, Item
 
 MAX_BYTES = 16 * 1024 * 1024
+#: A slow source's entries do not wait longer for others.
+MAX_AGE_S = 2.0
 
 
 @dataclass(slots=True)
@@ -49,15 +52,18 @@ class Batcher:
     def next(self) -> Batch | None:
         """Return the next batch, None at the end. Blocks. Raises SourceError, StoppedError."""
         batch = Batch()
-        size = 0
+        size, due = 0, time.monotonic() + MAX_AGE_S
         seen: set[tuple[str, str | None]] = set()
-        while batch.read < self._size and size < MAX_BYTES and (entry := self._next()) is not None:
+        while self._has_room(batch, size, due) and (entry := self._next()) is not None:
             if isinstance(entry, Fault):
                 batch.faults.append(entry)
                 continue
             size += entry.size
             self._take(entry, batch, seen)
         return batch if batch.read else None
+
+    def _has_room(self, batch: Batch, size: int, due: float) -> bool:
+        return batch.read < self._size and size < MAX_BYTES and (not batch.read or time.monotonic() < due)
 
     def close(self) -> None:
         """Close what is read from, where it was not read to its end. Not while ``next`` runs."""

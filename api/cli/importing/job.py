@@ -16,6 +16,9 @@ from api.cli.importing.rejects import Rejects
 from api.cli.importing.tally import Tally
 from persistence import AsyncPersistenceService
 
+#: Transactions in one call of the service: within a call, truth takes the next one while the graph takes this one.
+BATCHES_AT_ONCE = 4
+
 
 @dataclass(slots=True)
 class Job:
@@ -56,7 +59,7 @@ class Job:
     def _pipeline(self, service: AsyncPersistenceService, shown: Display) -> Import:
         batcher = Batcher(
             self.found.entries,
-            size=self.batch_size,
+            size=self.batch_size * BATCHES_AT_ONCE,
             first_wins=not self.request.update,
             stop_at_fault=self.rejects is None,
             limit=self.request.limit,

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 import anyio
 
-from persistence.local.neo4j.install import classes_folder, install, jars_folder
 from persistence.local.neo4j.java import find_java
+from persistence.local.neo4j.program import classes_folder, install, jars_folder
 from persistence.local.server import LocalServer, write_whole
 
 _OPEN = ("java.nio", "java.io", "sun.nio.ch", "java.util.concurrent")

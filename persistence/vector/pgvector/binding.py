@@ -14,6 +14,8 @@ from persistence.vector.pgvector.queries import Queries
 
 _SQL = Queries("schema")
 _INFO = _SQL.get("info")
+#: Memories and tombstones listed by one statement.
+_PAGE = 10_000
 
 
 async def read_info(connection: Connection) -> StoreInfo:
@@ -66,7 +68,10 @@ async def _shape(connection: Connection, dimension: int) -> None:
 async def register_graph(
     connection: Connection, identity: GraphIdentity, former: GraphIdentity | None
 ) -> GraphIdentity:
-    """Record the truth's graph if none is, or the one recorded still is ``former``; return the one recorded."""
+    """Record the truth's graph if none is, or the one recorded still is ``former``; return the one recorded.
+
+    A graph that was not recorded before has everything listed for it, in the same transaction.
+    """
     parameters: dict[str, Any] = {
         "graph_id": identity.graph_id,
         "database_id": identity.database_id,
@@ -75,11 +80,20 @@ async def register_graph(
     }
     async with connection.transaction():
         await connection.execute(_SQL.get("lock_graph"))
-        await connection.execute(_SQL.get("register_graph"), parameters)
+        if (await connection.execute(_SQL.get("register_graph"), parameters)).rowcount and identity != former:
+            await _list_everything(connection)
         row = await (await connection.execute(_SQL.get("graph"))).fetchone()
     if row is None:
         raise _no_row()
     return GraphIdentity(*row)
+
+
+async def _list_everything(connection: Connection) -> None:
+    after: tuple[str, str] | None = ("", "")
+    while after is not None:
+        page = {"after_user": after[0], "after_id": after[1], "limit": _PAGE}
+        row = await (await connection.execute(_SQL.get("list_everything"), page)).fetchone()
+        after = (row[0], row[1]) if row else None
 
 
 def _no_row() -> SchemaMissingError:

@@ -25,7 +25,6 @@ _REVIVE = _SQL.get("revive")
 _REVIVE_ALL = _SQL.get("revive_all")
 _DISCARD = _SQL.get("discard")
 _NEXT_DUE = _SQL.get("next_due")
-_ENQUEUE_ALL = _SQL.get("enqueue_all")
 _TOMBSTONES_DUE = _SQL.get("tombstones_due")
 _COLLECT = _SQL.get("collect")
 
@@ -104,11 +103,6 @@ class Outbox(Part):
     async def next_due(self) -> float | None:
         rows = await self._rows(_NEXT_DUE)
         return float(rows[0][0]) if rows else None
-
-    async def enqueue_all(self, *, after: Key | None, limit: int) -> Key | None:
-        start = after or _FIRST
-        rows = await self._rows(_ENQUEUE_ALL, after_user=start.user_id, after_id=start.id, limit=limit)
-        return Key(*rows[0]) if rows else None
 
     async def tombstones_due(self, *, age: float, limit: int) -> list[Tombstone]:
         return [Tombstone(*row) for row in await self._rows(_TOMBSTONES_DUE, age=float(age), limit=limit)]

@@ -182,7 +182,8 @@ _tail = struct.Struct(">iqiqiq").pack
 def pack_write(write: MemoryWrite, embedding: bytes) -> bytes:
     """Return a COPY row up to the fields that only the database knows; ``embedding`` is its field, length included.
 
-    psycopg's own packing asks every value for its type; a batch of one shape needs not (measured: 2.6 times as fast).
+    psycopg's own packing is as fast, but belongs to a copy that has begun; this is done in a thread, before any lock is
+    taken.
     """
     return b"".join(
         (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import uuid4
 
-from persistence.ports.vector import Key, OutboxEntry, Postponement, VectorStore
+from persistence.ports.vector import GraphIdentity, Key, OutboxEntry, Postponement, VectorStore
 from tests.contract.vector.making import AT_ONCE, LEASED, a_delete, a_write, settlement
 
 A, B, C = Key("ada", "a"), Key("ada", "b"), Key("ada", "c")
@@ -172,15 +173,24 @@ async def test_claims_are_exclusive(store: VectorStore) -> None:
     assert len(claimed) + len(rest) == 200
 
 
-async def test_enqueue_all(store: VectorStore) -> None:
-    """Every memory and tombstone is listed, page by page; an old entry is renamed, so that no one settles it unseen."""
+async def test_a_new_graph_has_everything_listed_for_it(store: VectorStore) -> None:
+    """Every memory and tombstone is listed; an old entry is renamed, so that no one settles it unseen."""
     await store.write_many([a_write(name, user) for user in ("ada", "bob") for name in "abc"], AT_ONCE)
     await store.delete_many([a_delete("b")], AT_ONCE)
     old = await store.outbox_page(dead=None, after=None, limit=99)
     await store.settle([settlement(entry) for entry in old[:3]])
-    pages, after = [], None
-    while (after := await store.enqueue_all(after=after, limit=4)) is not None:
-        pages.append(after)
-    assert [Key("bob", "a"), Key("bob", "c")] == pages
+    identity = GraphIdentity(uuid4(), "db")
+    assert await store.register_graph(identity, former=None) == identity
     assert len(await store.claim(limit=99, lease=60)) == 6
     assert await store.settle([settlement(entry) for entry in old]) == 0
+
+
+async def test_the_graph_that_is_known_has_nothing_listed(store: VectorStore) -> None:
+    """Registering the same graph again, or one too late, lists nothing."""
+    identity = GraphIdentity(uuid4(), "db")
+    await store.register_graph(identity, former=None)
+    await store.write(a_write("a"), AT_ONCE)
+    await store.settle([settlement(entry) for entry in await store.claim(limit=9, lease=60)])
+    assert await store.register_graph(identity, former=identity) == identity
+    assert await store.register_graph(GraphIdentity(uuid4(), "other"), former=None) == identity
+    assert await store.claim(limit=9, lease=60) == []

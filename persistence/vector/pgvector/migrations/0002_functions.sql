@@ -3,7 +3,9 @@
 --
 -- Many keys are looked up one after another (a loop, or LATERAL … LIMIT 1, which the planner cannot turn around): the
 -- outbox is empty at one moment and long at the next, and a join planned for the empty one reads the long one whole
--- for every key.
+-- for every key. And since there is nothing to choose, the functions that judge keep their plans (force_generic_plan):
+-- else the planner, which thinks an array of one better than an array of ten, plans anew for every call, and that was
+-- most of the cost of a write.
 
 CREATE FUNCTION micros(moment timestamptz) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -159,7 +161,7 @@ CREATE FUNCTION write_memory(
     OUT status text, OUT version bigint, OUT created_at timestamptz, OUT updated_at timestamptz, OUT tracked boolean,
     OUT former memories
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     states write_state[] := judge_writes(
@@ -208,7 +210,7 @@ CREATE FUNCTION prepare_writes(
     place integer, status text, todo boolean, version bigint, created_at timestamptz, updated_at timestamptz,
     tracked boolean
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     looked write_state[];
@@ -270,7 +272,7 @@ CREATE FUNCTION delete_memories(
 ) RETURNS TABLE (
     place integer, status text, version bigint, updated_at timestamptz, tracked boolean, former memories
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     state write_state;

@@ -78,33 +78,6 @@ WHERE dead_at IS NULL
 ORDER BY due_at
 LIMIT 1;
 
--- name: enqueue_all
--- List the next memories and tombstones. Entries that are there get a new id, so that whoever was about to settle one
--- (for another graph, perhaps) misses it.
-WITH next AS MATERIALIZED (
-    SELECT user_id, id, version
-    FROM (
-        (
-            SELECT user_id, id, version FROM memories
-            WHERE (user_id, id) > (%(after_user)s, %(after_id)s) ORDER BY user_id, id LIMIT %(limit)s
-        )
-        UNION ALL
-        (
-            SELECT user_id, id, version FROM tombstones
-            WHERE (user_id, id) > (%(after_user)s, %(after_id)s) ORDER BY user_id, id LIMIT %(limit)s
-        )
-    ) AS both_kinds
-    ORDER BY user_id, id
-    LIMIT %(limit)s
-), listed AS (
-    INSERT INTO outbox AS o (user_id, id, entry_id, version, due_at)
-    SELECT user_id, id, gen_random_uuid(), version, clock_timestamp() FROM next ORDER BY user_id, id
-    ON CONFLICT (user_id, id) DO UPDATE
-    SET entry_id = excluded.entry_id, version = greatest(o.version, excluded.version), attempts = 0, claim = 0,
-        disabled = false, dead_at = NULL, due_at = excluded.due_at
-)
-SELECT user_id, id FROM next ORDER BY user_id DESC, id DESC LIMIT 1;
-
 -- name: tombstones_due
 -- Settled tombstones that are old enough.
 SELECT t.user_id, t.id, t.version
