@@ -8,7 +8,7 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from persistence import GraphUnavailableError, Key, Outcome
+from persistence import GraphStoreError, Key, Outcome
 from persistence.ports.graph import GraphWrite, Verdict
 from persistence.ports.vector import MemoryDelete, Tracking
 from persistence.projection import Fragment, bucket
@@ -22,8 +22,8 @@ ROUNDS = 30
 async def _untold_writes(stores: Stores, rng: random.Random) -> list[list[GraphWrite]]:
     """Write each memory to truth several times, now and then deleting it; return what the graph was not told."""
     graph = Hooked(stores.graph())
-    graph.before["apply"] = failing(GraphUnavailableError())
-    async with stores.service(graph=graph, breaker_failures=100_000, retry_attempts=1) as memories:
+    graph.before["apply"] = failing(GraphStoreError("untold"))
+    async with stores.service(graph=graph) as memories:
         for number in range(ROUNDS):
             for step in range(6):
                 if rng.random() < 0.3:

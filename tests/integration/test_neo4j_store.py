@@ -85,7 +85,7 @@ async def test_relationships_of_others_are_no_way(graph):
 
 
 async def test_a_mention_from_another_tenant_is_no_way(graph):
-    """I9: a mention that crosses tenants behind our back shows nobody anything. Guard: the tenant of what is reached."""
+    """I9: a mention that crosses tenants behind our back shows nobody anything. Guard: the tenant of a hit."""
     await graph.apply([write("m", 1, "a"), replace(write("n", 1), user_id="other")], timeout=30)
     await cypher(
         graph,
@@ -120,6 +120,7 @@ async def test_people_see_native_labels_and_types(graph):
         "MATCH (m:DiptychMemory), (c:DiptychEntity {key: 'c'}) CREATE (m)-[:MENTIONS]->(c)",
         "MATCH (m:DiptychMemory {id: 'm'}) REMOVE m.edge_types, m.edge_sources, m.edge_targets, m.caption",
         "MATCH (e:DiptychEntity {key: 'b'}) DETACH DELETE e",
+        "MATCH (m:DiptychMemory {id: 'm'}) SET m.edge_ids = [999999999]",
     ],
 )
 async def test_force_puts_right_what_was_done_behind_our_back(graph, harm):
@@ -140,6 +141,17 @@ async def test_what_was_lost_does_not_hinder_a_delete(graph):
     assert len((await graph.read([M]))[M].edges) == 1
     await graph.apply([delete("m", 2)], timeout=30)
     assert await cypher(graph, "MATCH ()-[r:KNOWS]->() RETURN count(r) AS n") == [{"n": 0}]
+
+
+async def test_relationships_whose_ids_have_changed_are_found(graph):
+    """After a copy of the database relationships have other ids: they are read and replaced by their types and ends."""
+    await graph.apply([write("m", 1, "ab", ("a", "KNOWS", "b")), write("n", 1, "ab", ("a", "KNOWS", "b"))], timeout=30)
+    before = await graph.read([M])
+    swap = "MATCH (m:DiptychMemory {id: 'm'}), (n:DiptychMemory {id: 'n'}) SET m.edge_ids = n.edge_ids"
+    await cypher(graph, swap)
+    assert await graph.read([M]) == before
+    await graph.apply([write("m", 2, "a")], timeout=30)
+    assert await cypher(graph, "MATCH ()-[r:KNOWS]->() RETURN r.memory_id AS id") == [{"id": "n"}]
 
 
 async def test_the_server_refuses_a_late_write(graph):
@@ -239,7 +251,8 @@ async def plan_of(graph: Neo4jGraph, statement: str, **parameters: Any) -> list[
 async def test_no_statement_scans(graph, name):
     """Every statement finds its nodes by an index, in a database whose statistics know nothing yet."""
     given = {
-        "user_id": "u", "type": "", "key": "", "limit": 1, "fan_out": 1, "not_after": 0, "batch": {}, "walk": {},
+        "user_id": "u", "type": "", "key": "", "limit": 1, "fan_out": 1, "hub": 1, "not_after": 0,
+        "batch": {}, "walk": {},
     }  # fmt: skip
     used = {operator for operator, _ in await plan_of(graph, getattr(statements, name), **given)}
     assert not {operator for operator in used if "Scan" in operator}

@@ -62,7 +62,8 @@ async def until_blocked(watcher: Connection, rival: Connection, count: int = 1) 
 async def delete_in(rival: Connection, memory_id: str = "a") -> int:
     """Delete a memory in the rival's transaction, as the store does; return the tombstone's version."""
     cursor = await rival.execute(
-        "SELECT version FROM delete_memories(ARRAY['ada'], ARRAY[%s], ARRAY[%s::uuid], ARRAY[1], NULL, true, 0, false)",
+        "SELECT version FROM delete_memories("
+        "ARRAY['ada'], ARRAY[%s], ARRAY[%s::uuid], ARRAY[1], NULL, true, 0, false, NULL)",
         [memory_id, uuid.uuid4()],
     )
     return (await cursor.fetchone())[0]
@@ -72,7 +73,7 @@ async def write_in(rival: Connection, memory_id: str, write_id: uuid.UUID, *, gr
     """Write a memory in the rival's transaction, as the store does; return its version."""
     cursor = await rival.execute(
         "SELECT version FROM write_memory('ada', %s, NULL, NULL, 'x', '{}', '[]', '[]', false, %s::vector, 1, 1, NULL,"
-        " %s, 'replace', NULL, %s, 0, false)",
+        " %s, 'replace', NULL, %s, 0, false, NULL)",
         [memory_id, str(vector_of(memory_id).tolist()), write_id, graph],
     )
     return (await cursor.fetchone())[0]
@@ -125,7 +126,7 @@ async def test_one_snapshot_would_not_do(
     async with await Connection.connect(postgres_url, autocommit=True) as naive:
         await naive.execute("SELECT set_config('search_path', %s, false)", [f"{pg_schema}, public"])
         await rival.execute(
-            "SELECT 1 FROM judge_writes(ARRAY['ada'], ARRAY['a'], ARRAY[%s::uuid], 'replace', NULL, true, 0)",
+            "SELECT 1 FROM judge_writes(ARRAY['ada'], ARRAY['a'], ARRAY[%s::uuid], 'replace', NULL, true, 0, NULL)",
             [uuid.uuid4()],
         )
         waiting = asyncio.create_task(naive.execute(ONE_SNAPSHOT))

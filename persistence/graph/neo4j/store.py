@@ -16,7 +16,7 @@ from persistence.graph.neo4j.batching import Batch, batch
 from persistence.graph.neo4j.clock import ServerClock
 from persistence.graph.neo4j.connection import Connection
 from persistence.graph.neo4j.walk import Walk
-from persistence.graph.ordering import refuse_twins
+from persistence.graph.ordering import FAN_OUT, refuse_twins
 from persistence.ports.graph import (
     GraphAck,
     GraphCounts,
@@ -94,7 +94,7 @@ class Neo4jGraph:
 
     async def read(self, keys: Sequence[Key]) -> dict[Key, GraphMemory]:
         await self._ready()
-        wanted = {"batch": {"keys": [list(key) for key in dict.fromkeys(keys)]}}
+        wanted = {"batch": {"keys": [list(key) for key in dict.fromkeys(keys)]}, "hub": FAN_OUT}
         found = [answers.memory(record) for record in await self._connection.run(statements.READ, wanted)]
         return {Key(memory.user_id, memory.id): memory for memory in found}
 

@@ -83,6 +83,7 @@ class Writes(Part):
             "graph": tracking.graph,
             "lease": float(tracking.lease),
             "want_former": want_former,
+            "above": [delete.above for delete in deletes],
         }
         async with self._sessions.use(write=True) as connection:
             found = await (await connection.execute(_DELETE, parameters, binary=True)).fetchall()
@@ -121,6 +122,7 @@ def _parameters(write: MemoryWrite, tracking: Tracking, *, want_former: bool) ->
         "graph": tracking.graph,
         "lease": float(tracking.lease),
         "want_former": want_former,
+        "above": write.above,
     }
 
 

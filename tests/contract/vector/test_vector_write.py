@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -255,3 +256,17 @@ async def test_resolve(store: VectorStore) -> None:
     delete = a_delete("a")
     await store.delete_many([delete], AT_ONCE)
     assert await store.resolve(A, delete.write_id, None) == Resolution.WRITTEN
+
+
+async def test_a_version_above_what_the_graph_has(store: VectorStore) -> None:
+    """A write, a delete and a tombstone written anew get versions above the one they are given."""
+    ahead = (await store.write(a_write("a"), AT_ONCE)).version + 10**9
+    written = await store.write(a_write("a", above=ahead), AT_ONCE)
+    assert written.version == ahead + 1
+    (deleted,) = await store.delete_many([replace(a_delete("a"), above=written.version + 10)], AT_ONCE)
+    assert deleted.version == written.version + 11
+    anew = replace(a_delete("a", expected_version=deleted.version), above=deleted.version + 10)
+    (raised,) = await store.delete_many([anew], AT_ONCE)
+    assert (raised.status, raised.version, raised.tracked) == (Written.WRITTEN, deleted.version + 11, True)
+    (left_alone,) = await store.delete_many([replace(a_delete("a"), above=deleted.version)], AT_ONCE)
+    assert (left_alone.status, left_alone.version) == (Written.DELETED, raised.version)

@@ -29,11 +29,26 @@ CALL () {
     version: CASE verdict WHEN 'applied' THEN row[2] ELSE found END}) AS claims
 }
 
-// What the memories owned goes: relationships by the types and ends that the node remembers, from both ends.
+// What the memories owned goes. Their relationships are found by the ids that the node remembers, never by expanding
+// a hub; an id that is used by another relationship now is told by what it says.
 CALL (claims) {
   UNWIND claims AS claim
   WITH claim.m AS m
   WHERE claim.known AND m.edge_types IS NOT NULL
+  CALL (m) {
+    UNWIND m.edge_ids AS edge_id
+    MATCH ()-[r]->()
+    WHERE id(r) = edge_id AND r.memory_id = m.id AND r.user_id = m.user_id
+    DELETE r
+    RETURN count(edge_id) AS removed
+  }
+  WITH m
+  WHERE removed < size(m.edge_types)
+  RETURN collect(m) AS strayed
+}
+// Where ids have changed (the database was copied, say): by the remembered types and ends.
+CALL (strayed) {
+  UNWIND strayed AS m
   UNWIND range(0, size(m.edge_types) - 1) AS i
   WITH m, m.edge_types[i] AS type, m.edge_sources[i] AS s, m.edge_targets[i] AS t
   MATCH (source:DiptychEntity {user_id: m.user_id, type: m.entity_types[s], key: m.entity_keys[s]})
@@ -88,6 +103,7 @@ CALL (claims) {
     created_at: CASE WHEN row[10] IS NOT NULL THEN datetime({epochSeconds: row[10][0], nanosecond: row[10][1]}) END,
     entity_types: [mention IN mentions | $batch.entities[mention[0]][1]],
     entity_keys: [mention IN mentions | $batch.entities[mention[0]][2]],
+    edge_ids: NULL,
     edge_sources: [edge IN edges | edge[0]],
     edge_types: [edge IN edges | edge[1]],
     edge_targets: [edge IN edges | edge[2]]
@@ -106,12 +122,16 @@ CALL (claims, nodes) {
 }
 CALL (claims, nodes) {
   UNWIND claims AS claim
-  WITH claim.row AS row
-  WHERE claim.write
-  UNWIND row[12] AS edge
-  WITH row, edge, nodes[row[11][edge[0]][0]][0] AS source, nodes[row[11][edge[2]][0]][0] AS target
-  CREATE (source)-[r:$(edge[1]) {user_id: row[0], memory_id: row[1]}]->(target)
-  SET r += edge[3]
+  WITH claim.m AS m, claim.row AS row
+  WHERE claim.write AND row[12] <> []
+  CALL (row, nodes) {
+    UNWIND row[12] AS edge
+    WITH row, edge, nodes[row[11][edge[0]][0]][0] AS source, nodes[row[11][edge[2]][0]][0] AS target
+    CREATE (source)-[r:$(edge[1]) {user_id: row[0], memory_id: row[1]}]->(target)
+    SET r += edge[3]
+    RETURN collect(id(r)) AS ids
+  }
+  SET m.edge_ids = ids
 }
 
 // Entities no longer mentioned: locked in key order first, then counted; a concurrent remover waits and counts after us.

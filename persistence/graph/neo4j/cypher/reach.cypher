@@ -1,6 +1,6 @@
 CYPHER 5 replan=skip
 // The live memories that mention an entity of the frontier, at most $fan_out looked at per entity.
-// $walk.frontier: [[type, key]], in order; $walk.seen: the memories that are not asked for.
+// $walk.frontier: [[type, key]], in order.
 UNWIND range(0, size($walk.frontier) - 1) AS i
 MATCH (e:DiptychEntity {user_id: $user_id, type: $walk.frontier[i][0], key: $walk.frontier[i][1]})
   USING INDEX e:DiptychEntity(user_id, type, key)
@@ -9,7 +9,7 @@ CALL (e) {
   RETURN m LIMIT $fan_out
 }
 WITH i, e, m
-WHERE m:Memory AND m.user_id = $user_id AND NOT m.id IN $walk.seen
+WHERE m:Memory AND m.user_id = $user_id
 WITH DISTINCT i, e, m ORDER BY i
 RETURN m.id AS id, count(e) AS shared, collect([e.type, e.name])[..3] AS via
 ORDER BY shared DESC, id LIMIT $limit

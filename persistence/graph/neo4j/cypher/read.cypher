@@ -1,6 +1,7 @@
 CYPHER 5 replan=skip
 // What the graph holds of memories. $batch.keys: [[user_id, id]].
-// Relationships are looked for at every entity that the memory mentions, or remembers to have mentioned.
+// Its relationships are found by the ids it remembers; others in its name are looked for at the entities that it
+// mentions or remembers to have mentioned, but not at those with more than $hub relationships.
 UNWIND $batch.keys AS key
 MATCH (m:DiptychMemory {user_id: key[0], id: key[1]}) USING INDEX m:DiptychMemory(user_id, id)
 CALL (m) {
@@ -13,12 +14,25 @@ CALL (m) {
     USING INDEX e:DiptychEntity(user_id, type, key)
   RETURN collect(e) AS remembered
 }
-CALL (m, mentioned, remembered) {
-  UNWIND mentioned + remembered AS end
+CALL (m) {
+  UNWIND m.edge_ids AS edge_id
+  MATCH ()-[r]->()
+  WHERE id(r) = edge_id AND r.memory_id = m.id AND r.user_id = m.user_id
+  RETURN collect(r) AS known
+}
+WITH m, entities, known, mentioned + remembered AS ends, size(known) < coalesce(size(m.edge_types), 0) AS strayed
+CALL (m, ends, strayed) {
+  UNWIND ends AS end
   WITH DISTINCT m, end
-  MATCH (end)-[r]->(target:DiptychEntity)
+  WHERE strayed OR COUNT { (end)-->() } <= $hub
+  MATCH (end)-[r]->(:DiptychEntity)
   WHERE r.memory_id = m.id AND r.user_id = m.user_id
-  RETURN collect([[end.type, end.key], type(r), [target.type, target.key], properties(r)]) AS edges
+  RETURN collect(r) AS found
+}
+CALL (known, found) {
+  UNWIND known + found AS r
+  WITH DISTINCT r, startNode(r) AS source, endNode(r) AS target
+  RETURN collect([[source.type, source.key], type(r), [target.type, target.key], properties(r)]) AS edges
 }
 RETURN m.user_id AS user_id, m.id AS id, m.version AS version, m.digest AS digest, m.bucket AS bucket,
   m:Memory AS live, m.caption AS caption, m.agent_id AS agent_id, m.run_id AS run_id,

@@ -57,7 +57,7 @@ CREATE INDEX tombstones_deleted_at ON tombstones (deleted_at);
 
 -- The memories whose graph copy is in doubt. A row is also the lock of its memory: every writer takes it first.
 -- `claim` 0: not claimed; else the fencing token of the claim. `created_at`: in doubt since then. `entry_id` is the
--- write's own id, unique as it was made; a unique index would tell no more, cost a third of the outbox's upkeep, and
+-- write's own id, unique as it was made; a unique index would tell no more, cost an eighth more per entry, and
 -- fail one of two deliveries of the same write that arrive together.
 -- Rows come and go with each write, so a page keeps room for updates in place, and vacuum comes by count, not by share.
 -- It must not cut the file's end off either: that takes a lock which every writer would meet.

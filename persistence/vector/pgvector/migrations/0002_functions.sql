@@ -3,9 +3,7 @@
 --
 -- Many keys are looked up one after another (a loop, or LATERAL … LIMIT 1, which the planner cannot turn around): the
 -- outbox is empty at one moment and long at the next, and a join planned for the empty one reads the long one whole
--- for every key. And since there is nothing to choose, the functions that judge keep their plans (force_generic_plan):
--- else the planner, which thinks an array of one better than an array of ten, plans anew for every call, and that was
--- most of the cost of a write.
+-- for every key.
 
 CREATE FUNCTION micros(moment timestamptz) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -30,10 +28,12 @@ CREATE TYPE write_state AS (
 );
 
 -- Lock the memories by their outbox rows, find what is there, decide, and leave each outbox row as it has to be.
+-- `above`: versions that the new ones have to exceed (a graph was seen ahead of a truth that is an old copy).
 -- Raises DT001 (another version than the expected one; DETAIL: expected, actual) and DT002 (nothing to update).
 -- Its plans are made once a session: left to itself Postgres plans the large query anew in each call (7 ms instead of 1).
 CREATE FUNCTION judge_writes(
-    user_ids text[], ids text[], write_ids uuid[], mode text, expected bigint[], graph boolean, lease double precision
+    user_ids text[], ids text[], write_ids uuid[], mode text, expected bigint[], graph boolean, lease double precision,
+    above bigint[]
 ) RETURNS write_state[]
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
@@ -80,14 +80,14 @@ BEGIN
             f.status = 'written' AND NOT f.own AS todo,
             CASE
                 WHEN f.status = 'written' AND NOT f.own
-                THEN greatest(stamp, f.memory_version + 1, f.tombstone_version + 1, f.floor + 1)
+                THEN greatest(stamp, f.memory_version + 1, f.tombstone_version + 1, f.floor + 1, f.above + 1)
                 ELSE coalesce(f.memory_version, f.tombstone_version)
             END AS version,
             CASE WHEN f.own THEN f.entry_is_ours AND NOT f.fresh ELSE f.status = 'written' AND (keep OR NOT f.fresh) END
                 AS tracked
         FROM (
             SELECT
-                k.place::integer AS place, k.user_id, k.id, k.write_id, s.floor,
+                k.place::integer AS place, k.user_id, k.id, k.write_id, s.floor, k.above,
                 m.version AS memory_version, t.version AS tombstone_version,
                 coalesce(m.created_at, wall) AS created_at,
                 CASE WHEN own.it OR e.status <> 'written' THEN coalesce(m.updated_at, t.deleted_at) ELSE wall END
@@ -98,11 +98,11 @@ BEGIN
                 e.status,
                 CASE
                     WHEN own.it THEN NULL
-                    WHEN k.expected <> coalesce(m.version, -1) THEN 'DT001'
+                    WHEN k.expected <> coalesce(m.version, CASE WHEN raised.it THEN t.version END, -1) THEN 'DT001'
                     WHEN mode = 'update' AND m.version IS NULL THEN 'DT002'
                 END AS fault
-            FROM unnest(user_ids, ids, write_ids, expected) WITH ORDINALITY
-                AS k (user_id, id, write_id, expected, place)
+            FROM unnest(user_ids, ids, write_ids, expected, above) WITH ORDINALITY
+                AS k (user_id, id, write_id, expected, above, place)
             CROSS JOIN store_info AS s
             CROSS JOIN LATERAL (
                 SELECT l.entry_id, l.xmin AS made_by FROM outbox AS l
@@ -118,9 +118,14 @@ BEGIN
             ) AS t ON true
             -- The same write once more (its answer was lost): nothing is to be done.
             CROSS JOIN LATERAL (SELECT coalesce(k.write_id IN (m.write_id, t.write_id), false) AS it) AS own
+            -- A tombstone that is to be written anew above what the graph has.
+            CROSS JOIN LATERAL (
+                SELECT mode = 'delete' AND m.version IS NULL AND coalesce(t.version <= k.above, false) AS it
+            ) AS raised
             CROSS JOIN LATERAL (SELECT CASE
                 WHEN own.it THEN 'written'
                 WHEN mode = 'delete' AND m.version IS NULL AND t.version IS NULL THEN 'absent'
+                WHEN raised.it THEN 'written'
                 WHEN mode IN ('delete', 'keep_any') AND m.version IS NULL AND t.version IS NOT NULL THEN 'deleted'
                 WHEN mode IN ('keep_live', 'keep_any') AND m.version IS NOT NULL THEN 'exists'
                 ELSE 'written'
@@ -157,15 +162,15 @@ CREATE FUNCTION write_memory(
     user_id_ text, id_ text, agent_id_ text, run_id_ text, content_ text, metadata_ jsonb, entities_ jsonb,
     relationships_ jsonb, extracted_ boolean, embedding_ vector, digest_ bigint, bucket_ integer,
     created_at_ timestamptz, write_id_ uuid, mode text, expected bigint, graph boolean, lease double precision,
-    want_former boolean,
+    want_former boolean, above bigint,
     OUT status text, OUT version bigint, OUT created_at timestamptz, OUT updated_at timestamptz, OUT tracked boolean,
     OUT former memories
 )
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     states write_state[] := judge_writes(
-        ARRAY[user_id_], ARRAY[id_], ARRAY[write_id_], mode, ARRAY[expected], graph, lease);
+        ARRAY[user_id_], ARRAY[id_], ARRAY[write_id_], mode, ARRAY[expected], graph, lease, ARRAY[above]);
     state write_state := states[1];
 BEGIN
     status := state.status;
@@ -210,7 +215,7 @@ CREATE FUNCTION prepare_writes(
     place integer, status text, todo boolean, version bigint, created_at timestamptz, updated_at timestamptz,
     tracked boolean
 )
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     looked write_state[];
@@ -250,7 +255,7 @@ BEGIN
         END IF;
     END IF;
 
-    states := judge_writes(user_ids, ids, write_ids, mode, NULL, graph, lease);
+    states := judge_writes(user_ids, ids, write_ids, mode, NULL, graph, lease, NULL);
     FOREACH state IN ARRAY states LOOP
         IF state.todo AND state.memory_version IS NOT NULL THEN
             DELETE FROM memories AS m WHERE m.user_id = state.user_id AND m.id = state.id;
@@ -268,16 +273,18 @@ $$;
 -- Leave a tombstone of each memory, at a version above the memory's.
 CREATE FUNCTION delete_memories(
     user_ids text[], ids text[], write_ids uuid[], buckets integer[], expected bigint[], graph boolean,
-    lease double precision, want_former boolean
+    lease double precision, want_former boolean, above bigint[]
 ) RETURNS TABLE (
     place integer, status text, version bigint, updated_at timestamptz, tracked boolean, former memories
 )
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     state write_state;
 BEGIN
-    FOREACH state IN ARRAY judge_writes(user_ids, ids, write_ids, 'delete', expected, graph, lease) LOOP
+    FOREACH state IN ARRAY judge_writes(
+        user_ids, ids, write_ids, 'delete', expected, graph, lease, above
+    ) LOOP
         place := state.place;
         status := state.status;
         version := state.version;
@@ -290,7 +297,10 @@ BEGIN
             END IF;
             DELETE FROM memories AS m WHERE m.user_id = state.user_id AND m.id = state.id;
             INSERT INTO tombstones (user_id, id, version, bucket, write_id, deleted_at)
-            VALUES (state.user_id, state.id, state.version, buckets[state.place], state.write_id, state.updated_at);
+            VALUES (state.user_id, state.id, state.version, buckets[state.place], state.write_id, state.updated_at)
+            ON CONFLICT (user_id, id) DO UPDATE
+            SET version = excluded.version, write_id = excluded.write_id, deleted_at = excluded.deleted_at,
+                changed = excluded.changed;
         END IF;
         RETURN NEXT;
     END LOOP;

@@ -5,7 +5,7 @@ SELECT
 FROM write_memory(
     %(user_id)s, %(id)s, %(agent_id)s, %(run_id)s, %(content)s, %(metadata)s, %(entities)s, %(relationships)s,
     %(extracted)s, %(embedding)s, %(digest)s, %(bucket)s::integer, %(created_at)s, %(write_id)s, %(mode)s,
-    %(expected)s::bigint, %(graph)s, %(lease)s::double precision, %(want_former)s
+    %(expected)s::bigint, %(graph)s, %(lease)s::double precision, %(want_former)s, %(above)s::bigint
 ) AS w;
 
 -- name: prepare
@@ -28,7 +28,7 @@ SELECT
     w.place, w.status, w.version, w.updated_at, w.tracked, {former}
 FROM delete_memories(
     %(user_ids)s::text[], %(ids)s::text[], %(write_ids)s::uuid[], %(buckets)s::integer[], %(expected)s::bigint[], %(graph)s,
-    %(lease)s::double precision, %(want_former)s
+    %(lease)s::double precision, %(want_former)s, %(above)s::bigint[]
 ) AS w;
 
 -- name: last_write
