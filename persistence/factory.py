@@ -63,6 +63,7 @@ async def make_vector(config: PersistenceConfig, environ: Mapping[str, str]) -> 
         auto_upgrade=config.auto_upgrade,
         pool_size=config.pool_size,
         connect_timeout=config.connect_timeout,
+        index_memory_mb=config.index_memory_mb,
     )
     return store
 

@@ -60,6 +60,9 @@ class PersistenceConfig(BaseModel):
     breaker_probe: Seconds = Field(1.0, description="Seconds between probes of a graph that is left alone.")
     tombstone_age: float = Field(3_600.0, ge=60, le=31_536_000, description="Seconds for which a tombstone is kept.")
 
+    index_memory_mb: int = Field(
+        4_096, ge=64, le=1_048_576, description="The most memory, in MB, that building the vector index may take."
+    )
     pool_size: int = Field(8, ge=1, le=1_000, description="Connections to each store at most.")
     connect_timeout: Seconds = Field(5.0, description="Seconds that a connection may take to be made.")
 

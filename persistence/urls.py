@@ -36,6 +36,8 @@ def mask(url: str) -> str:
     except ValueError:
         return f"{scheme(url)}://…"
     user = f"{parts.username}:***@" if parts.password else f"{parts.username}@" if parts.username else ""
+    if not parts.netloc:
+        return f"{parts.scheme}://{parts.path}"
     where = f"[{host}]" if ":" in host else host
     return urlunsplit((parts.scheme, f"{user}{where}{f':{port}' if port else ''}", parts.path, "", ""))
 
