@@ -44,7 +44,8 @@ class MemoryWrite:
     """One memory to write. ``write_id`` is unique to this write: it names the outbox entry, and tells its author apart.
 
     ``created_at`` None: the time of the first store is kept, or is now. ``above``: the new version must be higher than
-    this (the graph was seen ahead of a truth that was restored from a backup).
+    this (the graph was seen ahead of a truth that was restored from a backup). ``expected_version`` is that of a live
+    memory, in mode REPLACE also that of a tombstone (a delete is undone).
     """
 
     user_id: str

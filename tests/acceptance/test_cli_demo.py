@@ -13,15 +13,17 @@ def check(ran, steps: int = 8) -> dict:
 
 def test_the_demo_tells_itself_on_the_embedded_default(bare):
     """Without any setting the demo starts a real PostgreSQL, shows every step, proves each, and needs no terminal."""
-    ran = bare("demo")
-    assert ran.code == 0, ran.out + ran.err
-    assert "8. " in ran.out
-    assert "✗" not in ran.out
-    assert "\x1b" not in ran.out
-    assert "all as they should be" in ran.out
-    again = check(bare("demo", "--json"))
-    assert again["duration_ms"] < 30_000
-    bare("local", "down")
+    try:
+        ran = bare("demo")
+        assert ran.code == 0, ran.out + ran.err
+        assert "8. " in ran.out
+        assert "✗" not in ran.out
+        assert "\x1b" not in ran.out
+        assert "all as they should be" in ran.out
+        again = check(bare("demo", "--json"))
+        assert again["duration_ms"] < 30_000
+    finally:
+        bare("local", "down")
 
 
 def test_the_demo_imports_the_repository_it_stands_in(paired):

@@ -29,6 +29,30 @@ CALL () {
     version: CASE verdict WHEN 'applied' THEN row[2] ELSE found END}) AS claims
 }
 
+// Where something is replaced or deleted, the entities that are let go and those that are taken up are locked together,
+// in key order: of two who let go of the same one, the second counts what is left after the first. (New memories lock
+// no entity: they add edges only, and the server lets no entity go while it has an edge.)
+CALL (claims) {
+  UNWIND claims AS claim
+  WITH claim.m AS m
+  WHERE claim.known
+  MATCH (m)-[:MENTIONS]->(e:DiptychEntity)
+  RETURN collect(DISTINCT e) AS former
+}
+CALL (claims, former) {
+  UNWIND CASE WHEN former = [] THEN [] ELSE $batch.entities END AS entity
+  WITH entity
+  WHERE any(row IN entity[3] WHERE claims[row].write)
+  MATCH (e:DiptychEntity {user_id: entity[0], type: entity[1], key: entity[2]})
+    USING INDEX e:DiptychEntity(user_id, type, key)
+  RETURN collect(e) AS later
+}
+CALL (former, later) {
+  UNWIND former + later AS e
+  WITH DISTINCT e ORDER BY e.user_id, e.type, e.key
+  SET e:DiptychEntity
+}
+
 // What the memories owned goes. Their relationships are found by the ids that the node remembers, never by expanding
 // a hub; an id that is used by another relationship now is told by what it says.
 CALL (claims) {
@@ -72,9 +96,8 @@ CALL (claims) {
   UNWIND claims AS claim
   WITH claim.m AS m
   WHERE claim.known
-  MATCH (m)-[mention:MENTIONS]->(e:DiptychEntity)
+  MATCH (m)-[mention:MENTIONS]->(:DiptychEntity)
   DELETE mention
-  RETURN collect([m, e]) AS former
 }
 
 // Entities, once each; only those that an accepted memory mentions. Each stands in a list of one, or an empty one.
@@ -134,15 +157,9 @@ CALL (claims, nodes) {
   SET m.edge_ids = ids
 }
 
-// Entities no longer mentioned: locked in key order first, then counted; a concurrent remover waits and counts after us.
+// Entities that were let go and have no edge any more, ours or anybody's.
 CALL (former) {
-  UNWIND former AS owned
-  WITH owned[0] AS m, owned[1] AS e
-  WHERE NOT EXISTS { (m)-[:MENTIONS]->(e) }
-  WITH DISTINCT e ORDER BY e.user_id, e.type, e.key
-  SET e:DiptychEntity
-  WITH collect(e) AS locked
-  UNWIND locked AS e
+  UNWIND former AS e
   WITH e
   WHERE NOT EXISTS { (e)--() }
   DELETE e

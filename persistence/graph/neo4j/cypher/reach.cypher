@@ -4,12 +4,13 @@ CYPHER 5 replan=skip
 UNWIND range(0, size($walk.frontier) - 1) AS i
 MATCH (e:DiptychEntity {user_id: $user_id, type: $walk.frontier[i][0], key: $walk.frontier[i][1]})
   USING INDEX e:DiptychEntity(user_id, type, key)
+WITH i, e, [e.type, e.name] AS way
 CALL (e) {
   MATCH (e)<-[:MENTIONS]-(m:DiptychMemory)
   RETURN m LIMIT $fan_out
 }
-WITH i, e, m
+WITH i, way, m
 WHERE m:Memory AND m.user_id = $user_id
-WITH DISTINCT i, e, m ORDER BY i
-RETURN m.id AS id, count(e) AS shared, collect([e.type, e.name])[..3] AS via
+WITH DISTINCT i, way, m ORDER BY i
+RETURN m.id AS id, count(way) AS shared, collect(way)[..3] AS via
 ORDER BY shared DESC, id LIMIT $limit

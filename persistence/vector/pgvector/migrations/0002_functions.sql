@@ -98,7 +98,7 @@ BEGIN
                 e.status,
                 CASE
                     WHEN own.it THEN NULL
-                    WHEN k.expected <> coalesce(m.version, CASE WHEN raised.it THEN t.version END, -1) THEN 'DT001'
+                    WHEN k.expected <> coalesce(m.version, CASE WHEN raised.it OR mode = 'replace' THEN t.version END, -1) THEN 'DT001'
                     WHEN mode = 'update' AND m.version IS NULL THEN 'DT002'
                 END AS fault
             FROM unnest(user_ids, ids, write_ids, expected, above) WITH ORDINALITY
