@@ -4,6 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 VENV := .venv
+# Tests run in so many processes, each with servers of its own.
+JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHONS := python3.13 python3.12 python3.11 python3.14 python3
@@ -19,7 +21,7 @@ demo: $(STAMP)  ## Import this repository's history into both stores, and show w
 	@$(BIN)/diptych demo
 
 test: $(STAMP)  ## Run the tests, against real PostgreSQL and real Neo4j
-	@$(BIN)/pytest -m "not long" $(ARGS)
+	@$(BIN)/pytest -m "not long" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-long: $(STAMP)  ## Run the tests that take minutes
 	@$(BIN)/pytest -m long --timeout 1800 $(ARGS)
@@ -66,6 +68,6 @@ $(STAMP): requirements.lock pyproject.toml
 	if [ -z "$$python" ]; then echo "Python 3.11 or newer is needed, and there is none on the PATH." >&2; exit 1; fi; \
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $$python -m venv --clear $(VENV)
 	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q --disable-pip-version-check uv
-	@VIRTUAL_ENV="$$PWD/$(VENV)" $(BIN)/uv pip install -q -r requirements.lock
+	@VIRTUAL_ENV="$$PWD/$(VENV)" $(BIN)/uv pip install -q --compile-bytecode -r requirements.lock
 	@VIRTUAL_ENV="$$PWD/$(VENV)" $(BIN)/uv pip install -q --no-deps -e .
 	@touch $@

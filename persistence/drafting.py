@@ -114,6 +114,10 @@ class Drafter:
             return _assemble(drafts, embeddings, extractions, mode)
         return await anyio.to_thread.run_sync(_assemble, drafts, embeddings, extractions, mode)
 
+    def asks(self, draft: MemoryDraft) -> bool:
+        """Say whether the embedder or the extractor has to be asked about a draft, and so may have to be waited for."""
+        return draft.embedding is None or _to_extract(draft)
+
     async def embed(self, text: str) -> Vector:
         """Return the vector of one text."""
         return (await self._vectors([text]))[0]

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 from persistence import factory
 from persistence.assembly import Parts, assemble
 from persistence.bulk import OnProgress
-from persistence.drafting import derived_id
+from persistence.drafting import Prepared, derived_id
 from persistence.errors import (
     DeadlineExceededError,
     GraphStoreError,
@@ -192,8 +192,14 @@ class AsyncPersistenceService:
     async def _store(self, draft: MemoryDraft, mode: WriteMode, deadline: Deadline) -> PersistenceResult:
         parts = self._parts
         self._require_graph()
-        (prepared,) = await _in_time(parts, parts.drafter.prepare([draft], mode), deadline)
+        prepared = await self._prepare(draft, mode, deadline)
         return await parts.writer.store(prepared, deadline)
+
+    async def _prepare(self, draft: MemoryDraft, mode: WriteMode, deadline: Deadline) -> Prepared:
+        drafter = self._parts.drafter
+        call = drafter.prepare([draft], mode)
+        (prepared,) = await (_in_time(self._parts, call, deadline) if drafter.asks(draft) else call)
+        return prepared
 
     def _require_graph(self) -> None:
         if self._parts.config.graph_required and self._parts.graph.role is GraphRole.REGISTERED:
@@ -259,7 +265,7 @@ class AsyncPersistenceService:
         if expected_version is not None and memory.version != expected_version:
             raise VersionConflictError(expected_version, memory.version)
         (draft,) = await parts.drafter.check([patched(memory, patch)])
-        (prepared,) = await _in_time(parts, parts.drafter.prepare([draft], WriteMode.UPDATE), deadline)
+        prepared = await self._prepare(draft, WriteMode.UPDATE, deadline)
         extracted = prepared.write.extracted or (memory.extracted and prepared.write.entities == memory.entities)
         write = replace(prepared.write, expected_version=memory.version, extracted=extracted)
         return await parts.writer.store(replace(prepared, write=write), deadline)

@@ -172,7 +172,7 @@ async def test_postgres_stopped_in_the_middle_of_store_many(own: Stores, postgre
             if progress.done >= 500:
                 reached.set()
 
-        drafts = [draft(number) for number in range(20_000)]
+        drafts = [draft(number) for number in range(6_000)]
         storing = asyncio.create_task(memories.store_many(drafts, progress=note, timeout=5.0))
         await reached.wait()
         await postgres_server.stop()

@@ -180,7 +180,9 @@ async def test_what_is_not_json_is_refused(server, embedder, content):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("trouble", [status(429), status(500), status(503), reset, cut_off], ids=str)
+@pytest.mark.parametrize(
+    "trouble", [status(429), status(500), status(503), reset, cut_off], ids=["429", "500", "503", "reset", "cut off"]
+)
 async def test_trouble_that_passes_is_got_over(server, embedder, trouble):
     """Two bad attempts and a good one are a good call."""
     server.then(trouble, trouble)

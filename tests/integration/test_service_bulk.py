@@ -64,7 +64,7 @@ async def test_a_progress_callback_that_raises_ends_the_call(stores: Stores) -> 
     async with stores.service(batch_size=10) as memories:
         with pytest.raises(ZeroDivisionError):
             await memories.store_many([draft(number) for number in range(25)], progress=complain)
-        await until(lambda: _due(stores, 10), seconds=3.0, what="the leases are given up")
+        await until(lambda: _due(stores, 10), what="the leases are given up, long before they end")
         await memories.drain()
     await stores.assert_in_step()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,7 +24,7 @@ def acks(record: Record, order: Sequence[int]) -> list[GraphAck]:
     return [answer for answer in answers if answer is not None]
 
 
-def memory(record: Record) -> GraphMemory:
+def memory(record: Mapping[str, Any]) -> GraphMemory:
     """Return what the graph holds of one memory."""
     shown = {name: record[name] for name in ("version", "digest", "bucket", "live", "caption", "agent_id", "run_id")}
     return GraphMemory(
@@ -43,9 +43,10 @@ def _edge(edge: Sequence[Any], memory_id: str) -> GraphEdge:
     return GraphEdge(tuple(source), kind, tuple(target), stated, memory_id)
 
 
-def hit(record: Record, distance: int) -> GraphHit:
+def hit(row: Sequence[Any], distance: int) -> GraphHit:
     """Return one memory that a walk reached."""
-    return GraphHit(record["id"], distance, record["shared"], tuple((kind, name) for kind, name in record["via"]))
+    memory_id, shared, via = row
+    return GraphHit(memory_id, distance, shared, tuple((kind, name) for kind, name in via))
 
 
 def stamp(record: Record) -> Stamp:

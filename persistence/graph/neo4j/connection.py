@@ -63,3 +63,8 @@ class Connection:
             async with self._driver.session(database=self.database) as session:
                 result = await session.run(Query(statement, timeout=timeout), parameters)
                 return [record async for record in result]
+
+    async def rows(self, statement: LiteralString, parameters: dict[str, Any]) -> list[Any]:
+        """Return what a statement collects into one record as ``rows``: a record for each costs forty times that."""
+        (record,) = await self.run(statement, parameters)
+        return list(record["rows"])

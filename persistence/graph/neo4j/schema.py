@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from persistence.errors import GraphConflictError
 from persistence.graph.neo4j import statements
 from persistence.graph.neo4j.batching import batch
 from persistence.graph.neo4j.connection import Connection
 
-#: Processes that open a new database at once can undo each other's first constraint.
-ATTEMPTS = 5
+#: Processes that open a new database at once undo each other's constraints until one of them has made all.
+ATTEMPTS = 20
+#: Seconds before the second attempt; each one after waits so much longer.
+PAUSE = 0.02
 
 
 async def prepare(connection: Connection) -> None:
@@ -26,6 +30,7 @@ async def _constrain(connection: Connection) -> None:
         except GraphConflictError:
             if attempt == ATTEMPTS:
                 raise
+        await asyncio.sleep(PAUSE * attempt)
     return None
 
 

@@ -7,8 +7,16 @@ from typing import LiteralString
 
 
 def _load(name: str) -> LiteralString:
-    """Return a file of this package; what ships with the code is as literal as the code."""
-    return files(__package__).joinpath("cypher", f"{name}.cypher").read_text("utf-8")
+    """Return a file of this package; what ships with the code is as literal as the code.
+
+    Comments stay here: driver and server read them in every call (0.4 ms and more of the large statement's 2.5).
+    """
+    text = files(__package__).joinpath("cypher", f"{name}.cypher").read_text("utf-8")
+    return "\n".join(line for line in text.splitlines() if _is_cypher(line))
+
+
+def _is_cypher(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("//")
 
 
 def _constraints() -> dict[str, LiteralString]:

@@ -95,7 +95,7 @@ class Neo4jGraph:
     async def read(self, keys: Sequence[Key]) -> dict[Key, GraphMemory]:
         await self._ready()
         wanted = {"batch": {"keys": [list(key) for key in dict.fromkeys(keys)]}, "hub": FAN_OUT}
-        found = [answers.memory(record) for record in await self._connection.run(statements.READ, wanted)]
+        found = [answers.memory(row) for row in await self._connection.rows(statements.READ, wanted)]
         return {Key(memory.user_id, memory.id): memory for memory in found}
 
     async def related(self, user_id: str, ids: Sequence[str], *, depth: int, limit: int) -> list[GraphHit]:
@@ -106,8 +106,8 @@ class Neo4jGraph:
         await self._ready()
         kind, key = after or ("", "")
         page = {"user_id": user_id, "type": kind, "key": key, "limit": limit}
-        found = await self._connection.run(statements.ENTITIES, page)
-        return [GraphEntity(record["type"], record["key"], record["name"], {}) for record in found]
+        rows = await self._connection.rows(statements.ENTITIES, page)
+        return [GraphEntity(kind, key, name, {}) for kind, key, name in rows]
 
     async def counts(self, user_id: str | None) -> GraphCounts:
         await self._ready()

@@ -36,21 +36,21 @@ class Walk:
 
     async def _start(self) -> Ends:
         given = {"user_id": self._user_id, "walk": {"ids": self._ids}}
-        records = await self._connection.run(statements.START, given)
-        return sorted((record["type"], record["key"]) for record in records)[:FRONTIER]
+        ends = await self._connection.rows(statements.START, given)
+        return sorted((kind, key) for kind, key in ends)[:FRONTIER]
 
     async def _reach(self, frontier: Ends, distance: int, found: list[GraphHit], limit: int) -> list[GraphHit]:
         """Return what is reached first at this distance. What was seen before comes again, and is left out here."""
         seen = {*self._ids, *(hit.memory_id for hit in found)}
         walk = {"frontier": [list(end) for end in frontier]}
         given = {"user_id": self._user_id, "walk": walk, "fan_out": FAN_OUT, "limit": limit + len(seen)}
-        records = await self._connection.run(statements.REACH, given)
-        hits = [answers.hit(record, distance) for record in records if record["id"] not in seen]
+        rows = await self._connection.rows(statements.REACH, given)
+        hits = [answers.hit(row, distance) for row in rows if row[0] not in seen]
         # The server's order of ids outside the index is not always that of code points.
         return sorted(hits, key=lambda hit: (-hit.shared, hit.memory_id))[:limit]
 
     async def _step(self, frontier: Ends, visited: set[tuple[str, str]]) -> Ends:
         walk = {"frontier": [list(end) for end in frontier]}
         given = {"user_id": self._user_id, "walk": walk, "fan_out": FAN_OUT}
-        records = await self._connection.run(statements.STEP, given)
-        return sorted({(record["type"], record["key"]) for record in records} - visited)[:FRONTIER]
+        ends = await self._connection.rows(statements.STEP, given)
+        return sorted({(kind, key) for kind, key in ends} - visited)[:FRONTIER]

@@ -1,12 +1,12 @@
 CYPHER 5 replan=skip
 // Apply writes of distinct memories, in one transaction: locks, then verdicts, then removal, then creation, then sweep.
 // $not_after: milliseconds since 1970 by this server's clock.
-// One map carries it all: lists as parameters of their own are planned anew (0.8 s) for every order of magnitude of size.
-// $batch.rows, in key order: [user_id, id, version, live, force, digest, bucket, caption, agent_id, run_id, created, mentions,
-// edges]; "created" is [seconds since 1970, nanoseconds], a mention [position in the entities, properties], an edge
-// [source, type, target, properties] with its ends by position in the mentions.
-// $batch.entities, in key order: [user_id, type, key, rows, names]; "rows" are the positions of the rows that mention it,
-// "names" what they call it, the newest writer last.
+// One map carries it all: for lists of their own the statement is planned anew (0.8 s) at each order of magnitude.
+// $batch.rows, in key order: [user_id, id, version, live, force, digest, bucket, caption, agent_id, run_id, created,
+// mentions, edges]; "created" is [seconds since 1970, nanoseconds], a mention [position in the entities, properties],
+// an edge [source, type, target, properties] with its ends by position in the mentions.
+// $batch.entities, in key order: [user_id, type, key, rows, names]; "rows" are the positions of the rows that mention
+// it, "names" what they call it, the newest writer last.
 WITH timestamp() AS now
 WHERE now <= $not_after
 

@@ -13,4 +13,4 @@ CALL () {
   RETURN collect(e) AS beyond
 }
 UNWIND (same + beyond)[..$limit] AS e
-RETURN e.type AS type, e.key AS key, e.name AS name
+RETURN collect([e.type, e.key, e.name]) AS rows

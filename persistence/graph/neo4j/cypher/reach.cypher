@@ -12,5 +12,6 @@ CALL (e) {
 WITH i, way, m
 WHERE m:Memory AND m.user_id = $user_id
 WITH DISTINCT i, way, m ORDER BY i
-RETURN m.id AS id, count(way) AS shared, collect(way)[..3] AS via
+WITH m.id AS id, count(way) AS shared, collect(way)[..3] AS via
 ORDER BY shared DESC, id LIMIT $limit
+RETURN collect([id, shared, via]) AS rows

@@ -34,8 +34,8 @@ CALL (known, found) {
   WITH DISTINCT r, startNode(r) AS source, endNode(r) AS target
   RETURN collect([[source.type, source.key], type(r), [target.type, target.key], properties(r)]) AS edges
 }
-RETURN m.user_id AS user_id, m.id AS id, m.version AS version, m.digest AS digest, m.bucket AS bucket,
-  m:Memory AS live, m.caption AS caption, m.agent_id AS agent_id, m.run_id AS run_id,
-  CASE WHEN m.created_at IS :: ZONED DATETIME NOT NULL
-    THEN toString(datetime({datetime: m.created_at, timezone: 'Z'})) END AS created,
-  [entity IN entities WHERE entity[0] IS NOT NULL] AS entities, edges
+RETURN collect({user_id: m.user_id, id: m.id, version: m.version, digest: m.digest, bucket: m.bucket, live: m:Memory,
+  caption: m.caption, agent_id: m.agent_id, run_id: m.run_id, edges: edges,
+  entities: [entity IN entities WHERE entity[0] IS NOT NULL],
+  created: CASE WHEN m.created_at IS :: ZONED DATETIME NOT NULL
+    THEN toString(datetime({datetime: m.created_at, timezone: 'Z'})) END}) AS rows

@@ -5,4 +5,5 @@ MATCH (m:DiptychMemory {user_id: $user_id, id: id}) USING INDEX m:DiptychMemory(
 WHERE m:Memory
 MATCH (m)-[:MENTIONS]->(e:DiptychEntity)
 WHERE e.user_id = $user_id
-RETURN DISTINCT e.type AS type, e.key AS key
+WITH DISTINCT e
+RETURN collect([e.type, e.key]) AS rows
