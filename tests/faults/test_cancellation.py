@@ -99,7 +99,7 @@ async def test_store_cancelled_at_any_moment(stores: Stores) -> None:
     rng = random.Random(SEED)
     cancelled = 0
     async with stores.service(pool_size=2, write_timeout=60) as memories:
-        for number in range(60):
+        for number in range(120):
             task = asyncio.create_task(memories.store(**draft(number)))
             await asyncio.wait({task}, timeout=rng.uniform(0.0, 0.012))
             task.cancel()

@@ -80,18 +80,14 @@ class Sessions:
             with translated(write=write):
                 yield connection
         finally:
-            if connection.closed or connection.info.transaction_status == TransactionStatus.IDLE:
-                await self._give_back(connection)
-            else:
-                # A second cancellation must not come between the undoing and the giving back.
-                await asyncio.shield(asyncio.ensure_future(self._undo(connection)))
-
-    async def _undo(self, connection: Connection) -> None:
-        """Roll back what was left open, by closing the connection if need be, and return it."""
-        await _roll_back(connection)
-        await self._give_back(connection)
+            # A cancellation must not come between: giving back may wait for the pool's lock, and a connection that is
+            # not given back is lost to the pool for good.
+            await asyncio.shield(asyncio.ensure_future(self._give_back(connection)))
 
     async def _give_back(self, connection: Connection) -> None:
+        """Return a connection, after rolling back what was left open, by closing the connection if need be."""
+        if not connection.closed and connection.info.transaction_status != TransactionStatus.IDLE:
+            await _roll_back(connection)
         if self._pool is None:
             await connection.close()
         else:
