@@ -13,6 +13,7 @@ from persistence.bounded import Calls
 from persistence.breaker import Breaker
 from persistence.errors import (
     DeadlineExceededError,
+    GraphIdentityError,
     GraphStoreError,
     GraphUnavailableError,
     OutcomeUnknownError,
@@ -190,7 +191,8 @@ class GraphGate:
             await self._bounded(self.store.ping(), seconds)
         except GraphStoreError as error:
             self.breaker.failed()
-            log.debug("The graph store was probed in vain.", action="probe", reason=error.message)
+            say = log.error if isinstance(error, GraphIdentityError) else log.debug
+            say("The graph store was probed in vain.", action="probe", reason=error.message)
             return False
         self.breaker.succeeded()
         return True
