@@ -41,7 +41,7 @@ async def drop(connection: Connection) -> None:
 
 async def build(connection: Connection, dimension: int, memory_mb: int) -> None:
     """Build the index while others read and write."""
-    row = await (await connection.execute(_SQL.get("rows_estimate"))).fetchone()
+    row = await (await connection.execute(_SQL.get("count_memories"))).fetchone()
     memory = _memory_kb(int(row[0]) if row else 0, dimension, memory_mb)
     await _settings(connection, memory, workers=2)
     try:
@@ -62,6 +62,9 @@ async def _settings(connection: Connection, memory: int, *, workers: int) -> Non
 
 
 def _memory_kb(rows: int, dimension: int, most_mb: int) -> int:
-    """Return what holds the whole graph while it is built (vectors and links), between 64 MB and ``most_mb``."""
-    bytes_needed = rows * (4 * dimension + 600)
+    """Return what holds the whole graph while it is built (vectors and links), between 64 MB and ``most_mb``.
+
+    The links take about 650 bytes a row. What does not fit is inserted on disk, fifty times as slowly.
+    """
+    bytes_needed = rows * (4 * dimension + 900)
     return max(64, min(most_mb, bytes_needed // 1_000_000 + 64)) * 1024
