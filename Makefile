@@ -12,7 +12,7 @@ PYTHONS := python3.13 python3.12 python3.11 python3.14 python3
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 COMPILE := compile -q --universal --python-version 3.11 --generate-hashes --all-extras --group dev --no-header
 
-.PHONY: help demo test test-long lint lint-code lint-types lint-imports lint-lock format lock bench bench-import clean
+.PHONY: help demo test test-long lint lint-code lint-types lint-imports lint-lock format lock bench bench-import bench-sync clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -51,11 +51,14 @@ format: $(STAMP)  ## Put the code into its form
 lock: $(STAMP)  ## Bring the lock file up to pyproject.toml and to the newest versions
 	@$(BIN)/uv pip $(COMPILE) --upgrade -o requirements.lock pyproject.toml
 
-bench: $(STAMP)  ## Measure the write path beside the raw clients
+bench: $(STAMP)  ## Measure writes, checks, repairs and rebuilds beside the raw clients
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-import: $(STAMP)  ## Import a million lines, and watch memory and rate
 	@$(BIN)/python -m benchmarks --only import --import-lines 1000000 $(ARGS)
+
+bench-sync: $(STAMP)  ## Check, repair and rebuild among a million memories
+	@$(BIN)/python -m benchmarks --only sync --sync-memories 1000000 $(ARGS)
 
 clean:  ## Remove what the other targets made here
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/results

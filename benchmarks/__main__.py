@@ -19,19 +19,20 @@ from rich.console import Console
 from benchmarks import bulk, imports, profiling, single
 from benchmarks.machine import facts
 from benchmarks.results import Report, Section
-from benchmarks.servers import servers
+from benchmarks.servers import Urls, servers
 from benchmarks.sides.graphs import empty_graph
 from benchmarks.sides.naive import Naive
 from benchmarks.sides.raw import Raw
 from benchmarks.sides.service import Service
 from benchmarks.sides.side import Side
+from benchmarks.sync import bench as upkeep
 from benchmarks.table import conclude, show
 from persistence.graph.neo4j.address import parse
 
 Say = Callable[[str], None]
 
 RESULTS = Path(__file__).parent / "results"
-SCHEMAS = ("bench_diptych", "bench_raw", "bench_naive", "bench_import")
+SCHEMAS = ("bench_diptych", "bench_raw", "bench_naive", "bench_import", "bench_sync")
 
 
 class Part(StrEnum):
@@ -41,37 +42,45 @@ class Part(StrEnum):
     STORE_MANY = "store_many"
     BULK_LOAD = "bulk_load"
     IMPORT = "import"
+    SYNC = "sync"
+
+
+#: The parts that write by every side.
+BY_SIDES = (Part.STORE, Part.STORE_MANY, Part.BULK_LOAD)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Sizes; ``parts`` in the order in which they are measured."""
+    """Sizes; ``parts`` in the order in which they are measured, those by all sides first."""
 
     parts: tuple[Part, ...]
     writes: int
     memories: int
     repetitions: int
     import_lines: int
+    sync_memories: int
     seed: int
     naive: bool
     profile: bool
 
 
 def main(
+    *,
     only: Annotated[list[Part] | None, typer.Option(help="Measure this alone; may be given several times.")] = None,
     writes: Annotated[int, typer.Option(min=1, help="Single writes on each side.")] = 1_000,
     memories: Annotated[int, typer.Option(min=1, help="Memories in one store_many.")] = 10_000,
     repetitions: Annotated[int, typer.Option(min=1, help="Repetitions of each store_many; the median counts.")] = 3,
     import_lines: Annotated[int, typer.Option(min=100, help="Lines of the import.")] = 20_000,
+    sync_memories: Annotated[int, typer.Option(min=10_000, help="Memories that are checked.")] = 100_000,
     seed: Annotated[int, typer.Option(help="The seed of the memories.")] = 1,
     postgres_url: Annotated[str | None, typer.Option(help="A PostgreSQL with pgvector; else one is started.")] = None,
     neo4j_url: Annotated[str | None, typer.Option(help="A Neo4j for benchmarks ALONE; else one is started.")] = None,
-    *,
     naive: Annotated[bool, typer.Option(help="Whether to measure the naive pair, which is slow.")] = True,
     profile: Annotated[bool, typer.Option("--profile", help="Say where the time goes, instead of comparing.")] = False,
 ) -> None:
     """Measure the service beside raw statements and beside a naive pair, on real servers."""
-    options = Options(tuple(only or Part), writes, memories, repetitions, import_lines, seed, naive, profile)
+    sizes = writes, memories, repetitions, import_lines, sync_memories
+    options = Options(tuple(only or Part), *sizes, seed, naive, profile)
     asyncio.run(_main(options, postgres_url, neo4j_url))
 
 
@@ -79,14 +88,13 @@ async def _main(options: Options, postgres: str | None, graph: str | None) -> No
     console = Console()
     needs_graph = options.profile or options.parts != (Part.IMPORT,)
     async with servers(postgres, graph, graph=needs_graph) as urls, AsyncExitStack() as stack:
-        sides: list[Side] = []
         driver = None
         if urls.neo4j is not None:
-            driver = await stack.enter_async_context(_driver(urls.neo4j))
-            sides = await _sides(stack, urls.postgres, urls.neo4j, driver, naive=options.naive)
+            driver = await stack.enter_async_context(_driver(urls.neo4j, stays=graph is not None))
         report = Report(await facts(urls.postgres, driver), asdict(options), datetime.now(UTC))
         console.print(report.machine)
-        async for section in _sections(options, sides, urls.postgres, partial(console.print, style="dim")):
+        bench = _Bench(options, urls, driver, partial(console.print, style="dim"))
+        async for section in bench.sections():
             report.sections.append(section)
             show(console, section)
     conclude(console, report)
@@ -94,7 +102,8 @@ async def _main(options: Options, postgres: str | None, graph: str | None) -> No
 
 
 @asynccontextmanager
-async def _driver(url: str) -> AsyncIterator[neo4j.AsyncDriver]:
+async def _driver(url: str, *, stays: bool) -> AsyncIterator[neo4j.AsyncDriver]:
+    """Connect to an empty graph, and leave it empty where the server ``stays``."""
     address = parse(url)
     async with neo4j.AsyncGraphDatabase.driver(
         address.uri,
@@ -104,43 +113,82 @@ async def _driver(url: str) -> AsyncIterator[neo4j.AsyncDriver]:
     ) as driver:
         await empty_graph(driver)
         yield driver
-        await empty_graph(driver)
+        if stays:
+            await empty_graph(driver)
 
 
-async def _sides(
-    stack: AsyncExitStack, postgres: str, graph: str, driver: neo4j.AsyncDriver, *, naive: bool
-) -> list[Side]:
-    service, raw, plain, _ = SCHEMAS
-    sides: list[Side] = [Service(postgres, graph, driver, service), Raw(postgres, driver, raw)]
-    sides += [Naive(postgres, driver, plain)] if naive else []
-    for side in sides:
-        await side.open()
-        stack.push_async_callback(side.close)
-    return sides
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """One run. ``driver`` None: no part needs a graph."""
 
+    options: Options
+    urls: Urls
+    driver: neo4j.AsyncDriver | None
+    say: Say
 
-async def _sections(options: Options, sides: list[Side], postgres: str, say: Say) -> AsyncIterator[Section]:
-    if options.profile:
-        service = sides[0]
-        if isinstance(service, Service):
-            for section in await profiling.profile(service, options.writes, options.memories, options.seed):
+    async def sections(self) -> AsyncIterator[Section]:
+        """Measure part by part; those by sides while these are open, for a graph is one truth's at a time."""
+        written = [part for part in self.options.parts if part in BY_SIDES]
+        if self.options.profile:
+            async for section in self._profiled():
                 yield section
-            print(await profiling.functions(service, options.writes, options.seed))
-        return
-    for part in options.parts:
-        yield await _measure(part, options, sides, postgres, say)
+            return
+        if written:
+            async with self._sides() as sides:
+                for part in written:
+                    yield await self._written(part, sides)
+        for part in self.options.parts:
+            async for section in self._other(part):
+                yield section
 
+    async def _profiled(self) -> AsyncIterator[Section]:
+        options = self.options
+        async with self._sides() as (service, *_):
+            if isinstance(service, Service):
+                for section in await profiling.profile(service, options.writes, options.memories, options.seed):
+                    yield section
+                print(await profiling.functions(service, options.writes, options.seed))
 
-async def _measure(part: Part, options: Options, sides: list[Side], postgres: str, say: Say) -> Section:
-    say(f"Measuring {part} …")
-    if part is Part.STORE:
-        sizes = single.Sizes(options.writes, warm_up=options.writes)
-        return await single.measure(sides, sizes, options.seed)
-    if part is Part.IMPORT:
-        return await imports.measure(postgres, SCHEMAS[3], options.import_lines, options.seed)
-    way = next(way for way in bulk.WAYS if way.name == part)
-    sizes_many = bulk.Sizes(options.memories, min(2_000, options.memories), options.repetitions)
-    return await bulk.measure(way, sides, sizes_many, options.seed, say)
+    @asynccontextmanager
+    async def _sides(self) -> AsyncIterator[list[Side]]:
+        service, raw, plain, *_ = SCHEMAS
+        driver, (postgres, graph) = self._graph()
+        sides: list[Side] = [Service(postgres, graph, driver, service), Raw(postgres, driver, raw)]
+        sides += [Naive(postgres, driver, plain)] if self.options.naive else []
+        async with AsyncExitStack() as stack:
+            for side in sides:
+                await side.open()
+                stack.push_async_callback(side.close)
+            yield sides
+
+    async def _written(self, part: Part, sides: list[Side]) -> Section:
+        options = self.options
+        self.say(f"Measuring {part} …")
+        if part is Part.STORE:
+            sizes = single.Sizes(options.writes, warm_up=options.writes)
+            return await single.measure(sides, sizes, options.seed)
+        way = next(way for way in bulk.WAYS if way.name == part)
+        sizes_many = bulk.Sizes(options.memories, min(2_000, options.memories), options.repetitions)
+        return await bulk.measure(way, sides, sizes_many, options.seed, self.say)
+
+    async def _other(self, part: Part) -> AsyncIterator[Section]:
+        options = self.options
+        if part in BY_SIDES:
+            return
+        self.say(f"Measuring {part} …")
+        if part is Part.IMPORT:
+            yield await imports.measure(self.urls.postgres, SCHEMAS[3], options.import_lines, options.seed)
+        elif part is Part.SYNC:
+            driver, _ = self._graph()
+            measured = upkeep.measure(self.urls, driver, SCHEMAS[4], options.sync_memories, options.seed, self.say)
+            async for section in measured:
+                yield section
+
+    def _graph(self) -> tuple[neo4j.AsyncDriver, tuple[str, str]]:
+        """Return the driver and both URLs, where there is a graph."""
+        if self.driver is None or self.urls.neo4j is None:
+            raise RuntimeError("this part needs a graph")
+        return self.driver, (self.urls.postgres, self.urls.neo4j)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from benchmarks.machine import rss_mb
 from benchmarks.results import Line, Section, Target
 from benchmarks.workload import Workload
 
@@ -106,7 +107,7 @@ async def _run(db: psycopg.AsyncConnection, postgres: str, schema: str, path: Pa
     )
     said = asyncio.ensure_future(process.communicate())
     while not said.done():
-        rss = _rss_mb(process.pid)
+        rss = rss_mb(process.pid)
         if rss is not None:
             trace.samples.append(Sample(time.perf_counter() - started, await _rows(db, schema), rss))
         await asyncio.wait({said}, timeout=SAMPLE_EVERY)
@@ -120,15 +121,6 @@ async def _run(db: psycopg.AsyncConnection, postgres: str, schema: str, path: Pa
 
 def _settings(postgres: str, schema: str) -> dict[str, str]:
     return {"DIPTYCH_VECTOR_URL": postgres, "DIPTYCH_GRAPH_URL": "none://", "DIPTYCH_SCHEMA_NAME": schema}
-
-
-def _rss_mb(pid: int) -> float | None:
-    """Return the resident memory of a process, None where it has ended."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20 if pages else None
 
 
 async def _rows(db: psycopg.AsyncConnection, schema: str) -> int:

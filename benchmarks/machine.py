@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import version
+from pathlib import Path
 
 import neo4j
 import psycopg
@@ -23,6 +24,15 @@ async def facts(postgres: str, driver: neo4j.AsyncDriver | None) -> dict[str, ob
         "packages": {name: version(name) for name in PACKAGES},
         "servers": {**await _postgres(postgres), **(await _neo4j(driver) if driver else {})},
     }
+
+
+def rss_mb(pid: int) -> float | None:
+    """Return the resident memory of a process, None where it has ended."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20 if pages else None
 
 
 async def _postgres(url: str) -> dict[str, str]:

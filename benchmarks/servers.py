@@ -17,6 +17,8 @@ from persistence.local.neo4j import Neo4jServer
 PROGRAM = Path("~/.cache/diptych/neo4j")
 #: The server's Java has to be warm and roomy enough that it is not what is measured.
 JVM = ("-Xms1g", "-Xmx1g")
+#: Room for a million memories in its own cache, as a server that holds so many would have.
+OPTIONS = {"server.memory.pagecache.size": "1g"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ async def servers(postgres: str | None, neo4j: str | None, *, graph: bool) -> As
             postgres = await _start(stack, PostgresServer(folder / "postgres"))
         if neo4j is None and graph:
             program = await asyncio.to_thread(PROGRAM.expanduser)
-            neo4j = await _start(stack, Neo4jServer(folder / "neo4j", program=program, jvm=JVM))
+            neo4j = await _start(stack, Neo4jServer(folder / "neo4j", program=program, jvm=JVM, options=OPTIONS))
         yield Urls(postgres, neo4j)
 
 

@@ -77,10 +77,10 @@ class Workload:
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return [self._item(user_id, vector) for vector in vectors]
 
-    def lines(self, count: int, user_id: str) -> Iterator[dict[str, Any]]:
-        """Make the next ``count`` memories without embeddings, as lines of an import."""
+    def lines(self, count: int, user_id: str, *, linked: bool = True) -> Iterator[dict[str, Any]]:
+        """Make the next ``count`` memories without embeddings, as lines of an import; only ``linked`` with entities."""
         for _ in range(count):
-            entities, relationships = self._graph()
+            entities, relationships = self._graph() if linked else ((), ())
             yield {
                 "id": str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
                 "user_id": user_id,
@@ -96,6 +96,8 @@ class Workload:
 
     def _content(self, entities: tuple[dict[str, Any], ...]) -> str:
         said = " ".join(self._random.choices(WORDS, k=12))
+        if not entities:
+            return f"{said.capitalize()}."
         return f"{entities[0]['name']} and {entities[1]['name']} {said} {entities[2]['name']}."
 
     def _graph(self) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:

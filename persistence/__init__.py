@@ -27,7 +27,8 @@ from persistence.errors import (
     VectorStoreUnavailableError,
     VersionConflictError,
 )
-from persistence.ports.vector import Key, OutboxEntry, WriteMode
+from persistence.ports.outbox import Key, OutboxEntry
+from persistence.ports.vector import WriteMode
 from persistence.records import Entity, Memory, MemoryDraft, MemoryPatch, Relationship
 from persistence.relay import RelayReport
 from persistence.results import (

@@ -112,6 +112,10 @@ class PersistenceService:
             raise
         return answer
 
+    def run(self, call: Callable[[AsyncPersistenceService], Coroutine[Any, Any, T]]) -> T:
+        """Await ``call(service)`` in this service's loop, for what is built on it (`sync`)."""
+        return self._call(functools.partial(call, self._service))
+
     store = _blocking(AsyncPersistenceService.store)
     store_many = _blocking(AsyncPersistenceService.store_many)
     update = _blocking(AsyncPersistenceService.update)

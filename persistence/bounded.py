@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 log = get_logger("calls")
 
+#: Seconds after which a call that was cancelled is cancelled again.
+CANCEL_AGAIN = 2.0
+
 
 class Calls:
     """The calls of one service: each is given a time, all are seen to their end at ``close``."""
@@ -41,7 +44,14 @@ class Calls:
         self._keep(asyncio.ensure_future(call))
 
     def _leave(self, task: asyncio.Task[Any]) -> None:
+        """Cancel a call, and once more where that does not end it.
+
+        A driver that is cancelled asks its server to stop, and waits for the answer. Where the server has not begun by
+        then, it overlooks that and goes on, behind somebody's lock for a minute: then the connection is given up.
+        """
         task.cancel()
+        again = asyncio.get_running_loop().call_later(CANCEL_AGAIN, task.cancel)
+        task.add_done_callback(lambda _: again.cancel())
         self._keep(task)
 
     def _keep(self, task: asyncio.Task[Any]) -> None:

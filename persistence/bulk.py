@@ -17,7 +17,8 @@ from persistence.filters import Filter
 from persistence.follower import Follower
 from persistence.gates import GraphGate, GraphRole, TruthGate
 from persistence.ports.graph import GraphAck, Verdict
-from persistence.ports.vector import Key, MemoryDelete, WriteMode, WriteReceipt, Written
+from persistence.ports.outbox import Key
+from persistence.ports.vector import MemoryDelete, WriteMode, WriteReceipt, Written
 from persistence.projection import bucket
 from persistence.records import MemoryDraft
 from persistence.results import DeleteAllResult, Outcome, PersistenceResult, StorageStatus

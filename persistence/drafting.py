@@ -17,7 +17,8 @@ from persistence.errors import EmbeddingError, InvalidInputError
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extraction, Extractor
 from persistence.ports.graph import GraphWrite
-from persistence.ports.vector import Key, MemoryWrite, WriteMode, WriteReceipt
+from persistence.ports.outbox import Key
+from persistence.ports.vector import MemoryWrite, WriteMode, WriteReceipt
 from persistence.projection import Fragment, bucket, project
 from persistence.records import Entity, Memory, MemoryDraft, Relationship, Vector, check_embedding, validated
 

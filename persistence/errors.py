@@ -25,6 +25,11 @@
     ├── ExtractionError              the extractor
     │   └── ExtractionUnavailableError
     └── SyncError                    a check, a repair, a rebuild
+        ├── RunConflictError         another run of this kind is under way; it is in the error
+        ├── RunNotFoundError         no such run (also a LookupError)
+        ├── RunEndedError            the run is done, there is nothing to resume
+        ├── LeaseLostError           somebody else took the run over
+        └── RunCancelledError        the run was asked to stop; what it did until then is in the error
 
 A message is one sentence that says what happened. ``hint`` says what to do, ``retryable`` whether the same call can
 succeed later without anyone changing anything. The driver's error is kept as ``__cause__``; its text is never
@@ -211,3 +216,39 @@ class ExtractionUnavailableError(ExtractionError):
 
 class SyncError(PersistenceError):
     """A check, a repair or a rebuild could not be done."""
+
+
+class RunConflictError(SyncError):
+    """Another run of this kind is under way."""
+
+    def __init__(self, run: object, run_id: object, kind: str, scope: str) -> None:
+        """``run`` is the one that is under way."""
+        self.run = run
+        super().__init__(f"A {kind} of {scope} is under way.", hint=f"diptych runs show {run_id}")
+
+
+class RunNotFoundError(SyncError, LookupError):
+    """There is no such run."""
+
+    default_hint = "diptych runs list"
+
+
+class RunEndedError(SyncError):
+    """The run has ended, and there is nothing to resume."""
+
+    default_hint = "begin a new one"
+
+
+class LeaseLostError(SyncError):
+    """Somebody else has taken the run over, because its lease had run out."""
+
+    default_hint = "diptych runs list"
+
+
+class RunCancelledError(SyncError):
+    """The run was asked to stop, and did."""
+
+    def __init__(self, report: object, run_id: object) -> None:
+        """``report`` is that of what was done until then."""
+        self.report = report
+        super().__init__(hint=f"diptych runs resume {run_id}")

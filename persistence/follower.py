@@ -15,7 +15,8 @@ import anyio.to_thread
 from persistence.drafting import deletion
 from persistence.gates import GraphGate, GraphRole, TruthGate
 from persistence.ports.graph import GraphWrite
-from persistence.ports.vector import Changes, Key
+from persistence.ports.outbox import Key
+from persistence.ports.vector import Changes
 from persistence.projection import project
 from persistence.records import Memory
 from persistence.retry import Deadline

@@ -21,7 +21,8 @@ from persistence.errors import (
 )
 from persistence.log import get_logger
 from persistence.ports.graph import GraphAck, GraphStore, GraphWrite
-from persistence.ports.vector import Key, Resolution, VectorStore, WriteReceipt
+from persistence.ports.outbox import Key
+from persistence.ports.vector import Resolution, VectorStore, WriteReceipt
 from persistence.retry import Deadline, Retry
 
 log = get_logger("gates")

@@ -170,6 +170,11 @@ def _present(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in properties.items() if value is not None} if properties else {}
 
 
+def canonical_text(properties: Mapping[str, Any]) -> str:
+    """Return one text for all properties that mean the same; also for what somebody else put into a graph."""
+    return _any_json.encode(_canonical_properties(properties))
+
+
 def _canonical_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
     """One form per value: JSON stores do not keep 1.0 and 1 apart, nor -0.0 and 0, nor 1e23 and its digits."""
     if not properties:
@@ -189,6 +194,7 @@ def _canonical_value(value: Any) -> Any:
 _json = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
 )
+_any_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=repr)
 
 
 def _canonical(value: Any) -> bytes:

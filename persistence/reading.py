@@ -9,7 +9,7 @@ from persistence.filters import Filter, matches
 from persistence.follower import Follower
 from persistence.gates import GraphGate, TruthGate
 from persistence.ports.graph import GraphHit, GraphMemory
-from persistence.ports.vector import Key
+from persistence.ports.outbox import Key
 from persistence.records import Memory, Vector
 from persistence.results import GraphLink, Page, SearchHit, SearchResult
 from persistence.retry import Deadline

@@ -7,7 +7,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio.to_thread
 
@@ -22,16 +22,8 @@ from persistence.follower import graph_write
 from persistence.gates import PROBE_TIME, GraphGate, TruthGate
 from persistence.log import get_logger
 from persistence.ports.graph import GraphAck, GraphWrite, Verdict
-from persistence.ports.vector import (
-    Key,
-    MemoryDelete,
-    OutboxEntry,
-    Postponement,
-    Settlement,
-    Tombstone,
-    Tracking,
-    Truth,
-)
+from persistence.ports.outbox import Key, OutboxEntry, Postponement, Settlement
+from persistence.ports.vector import MemoryDelete, Tombstone, Tracking, Truth
 from persistence.retry import Deadline, backoff
 from persistence.settings import PersistenceConfig
 
@@ -159,12 +151,19 @@ class Relay:
             lambda: store.claim(limit=self._config.relay_batch, lease=LEASE), Deadline(TRUTH_TIME)
         )
         if entries:
-            jobs = await self._jobs(entries)
-            for job in jobs:
-                if _projected_otherwise(job):
-                    await self._raise_truth(job, above=0)
-            await self._bring_up([job for job in jobs if not _projected_otherwise(job)])
+            await self.take(entries)
         return len(entries)
+
+    async def take(self, entries: Sequence[OutboxEntry]) -> set[Key]:
+        """Take entries that the caller has claimed to their end; return the memories that are in step now.
+
+        Of the others some are listed again, at a higher version: truth had to be raised above the graph.
+        """
+        jobs = await self._jobs(entries)
+        for job in jobs:
+            if _projected_otherwise(job):
+                await self._raise_truth(job, above=0)
+        return await self._bring_up([job for job in jobs if not _projected_otherwise(job)])
 
     async def _jobs(self, entries: Sequence[OutboxEntry]) -> list[_Job]:
         """Read what truth is now: the order in which entries were made does not matter."""
@@ -172,26 +171,27 @@ class Relay:
         there = await self._truth.read(lambda: self._truth.store.read(keys), Deadline(TRUTH_TIME))
         return await anyio.to_thread.run_sync(lambda: [_job(entry, there.get(entry.key, Truth())) for entry in entries])
 
-    async def _bring_up(self, jobs: Sequence[_Job]) -> None:
+    async def _bring_up(self, jobs: Sequence[_Job]) -> set[Key]:
         if not jobs:
-            return
+            return set()
         try:
             acks = await self._graph.apply([job.write for job in jobs], GRAPH_TIME)
         except OUTAGES as error:
             await self._give_back(jobs, error)
+            return set()
         except PersistenceError as error:
-            await self._isolate(jobs, error)
-        else:
-            await self._conclude(jobs, acks)
+            return await self._isolate(jobs, error)
+        return await self._conclude(jobs, acks)
 
-    async def _isolate(self, jobs: Sequence[_Job], error: PersistenceError) -> None:
+    async def _isolate(self, jobs: Sequence[_Job], error: PersistenceError) -> set[Key]:
         """Split a batch that failed until what fails stands alone; that one's attempt counts."""
         if len(jobs) > 1:
             middle = len(jobs) // 2
-            await self._bring_up(jobs[:middle])
-            await self._bring_up(jobs[middle:])
-            return
-        (job,) = jobs
+            return await self._bring_up(jobs[:middle]) | await self._bring_up(jobs[middle:])
+        await self._failed(jobs[0], error)
+        return set()
+
+    async def _failed(self, job: _Job, error: PersistenceError) -> None:
         self.failed += 1
         dead = job.entry.attempts >= self._config.relay_attempts
         delay = backoff(job.entry.attempts, self._config.relay_backoff, self._config.relay_backoff_max)
@@ -210,25 +210,34 @@ class Relay:
     async def _postpone(self, postponed: Sequence[Postponement]) -> None:
         await self._truth.change(lambda: self._truth.store.postpone(postponed), Deadline(TRUTH_TIME))
 
-    async def _conclude(self, jobs: Sequence[_Job], acks: Sequence[GraphAck]) -> None:
+    async def _conclude(self, jobs: Sequence[_Job], acks: Sequence[GraphAck]) -> set[Key]:
         done = [job for job, ack in zip(jobs, acks, strict=True) if ack.verdict is not Verdict.NEWER]
         ahead = [(job, ack.version) for job, ack in zip(jobs, acks, strict=True) if ack.verdict is Verdict.NEWER]
         settlements = sorted(job.settlement for job in done)
         if settlements:
             await self._truth.change(lambda: self._truth.store.settle(settlements), Deadline(TRUTH_TIME))
         self.applied += len(done)
+        in_step = {job.entry.key for job in done}
         for job, version in ahead:
-            await self._ahead(job, version)
+            in_step |= await self._ahead(job, version)
+        return in_step
 
     # --- a graph ahead of truth -------------------------------------------------------------------------------
 
-    async def _ahead(self, job: _Job, seen: int) -> None:
-        """Someone wrote since (their entry is in the outbox), or truth is an old copy and has to go above ``seen``."""
+    async def _ahead(self, job: _Job, seen: int) -> set[Key]:
+        """Someone wrote since (their entry is in the outbox), or truth is an old copy and has to go above ``seen``.
+
+        Where truth knows nothing of the memory, there is nothing to raise: it goes at the version that was seen.
+        """
         key = job.entry.key
         there = await self._truth.read(lambda: self._truth.store.read([key]), Deadline(TRUTH_TIME))
-        if there.get(key, Truth()).version == job.write.version:
+        now = there.get(key, Truth())
+        if now.version is None and job.truth.version is None:
+            return await self._bring_up([replace(job, write=replace(job.write, version=seen))])
+        if now.version == job.write.version:
             log.warning("The graph is ahead of truth; truth is written anew above it.", action="graph_ahead")
             await self._raise_truth(job, seen)
+        return set()
 
     async def _raise_truth(self, job: _Job, above: int) -> None:
         """Give a memory a higher version with the content it has; the new entry is due at once."""
@@ -267,10 +276,10 @@ class Relay:
 
 def _job(entry: OutboxEntry, truth: Truth) -> _Job:
     if truth.memory is not None:
-        return _Job(entry, graph_write(truth.memory), truth)
+        return _Job(entry, replace(graph_write(truth.memory), force=entry.forced), truth)
     # Neither a memory nor a tombstone: truth lost it, so the graph must not have it either.
     version = truth.tombstone.version if truth.tombstone else entry.version
-    return _Job(entry, deletion(Key(entry.user_id, entry.id), version), truth)
+    return _Job(entry, replace(deletion(Key(entry.user_id, entry.id), version), force=entry.forced), truth)
 
 
 def _projected_otherwise(job: _Job) -> bool:

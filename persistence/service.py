@@ -32,7 +32,8 @@ from persistence.patching import patched
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extractor
 from persistence.ports.graph import GraphMemory, GraphStore
-from persistence.ports.vector import Key, MemoryDelete, OutboxEntry, VectorStore, WriteMode
+from persistence.ports.outbox import Key, OutboxEntry
+from persistence.ports.vector import MemoryDelete, VectorStore, WriteMode
 from persistence.projection import bucket
 from persistence.records import Memory, MemoryDraft, MemoryPatch, Record, Vector, validated
 from persistence.relay import RelayReport
@@ -136,6 +137,11 @@ class AsyncPersistenceService:
         parts, self._open = self._open, None
         if parts is not None:
             await parts.close()
+
+    @property
+    def parts(self) -> Parts:
+        """The open service's parts, for what is built on it (`sync`). Raises ServiceClosedError."""
+        return self._parts
 
     @property
     def _parts(self) -> Parts:

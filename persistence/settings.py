@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -59,6 +59,27 @@ class PersistenceConfig(BaseModel):
     breaker_failures: int = Field(1, ge=1, le=100, description="Outages in a row after which the graph is left alone.")
     breaker_probe: Seconds = Field(1.0, description="Seconds between probes of a graph that is left alone.")
     tombstone_age: float = Field(3_600.0, ge=60, le=31_536_000, description="Seconds for which a tombstone is kept.")
+
+    run_lease: Seconds = Field(
+        15.0, description="Seconds after which a check, repair or rebuild whose process died can be taken over."
+    )
+    sync_timeout: Seconds = Field(120.0, description="Seconds that one call of a check, repair or rebuild may take.")
+    sync_batch: int = Field(1_000, ge=1, le=10_000, description="Memories that a rebuild writes in one transaction.")
+
+    sync_quick_every: str = Field(
+        "15m",
+        description="When a quick check is due: an interval (15m, 1h30m, 7d), a cron expression, or empty: never.",
+    )
+    sync_structure_every: str = Field("6h", description="When a structure check is due; as above.")
+    sync_full_every: str = Field("0 3 * * *", description="When a full check is due; as above.")
+    sync_jitter: float = Field(0.1, ge=0, le=1, description="The share of an interval that it is longer at most.")
+    sync_timezone: str = Field("UTC", description="The time zone of cron expressions, such as Europe/Berlin.")
+    sync_policy: Literal["none", "report_only", "repair"] = Field(
+        "report_only", description="What follows from a scheduled check: nothing, alerts, or alerts and a repair."
+    )
+    sync_remind_every: Seconds = Field(86_400.0, description="Seconds between reminders of drift that stays.")
+    sync_incomplete_after: int = Field(3, ge=1, le=100, description="Incomplete checks in a row that make an alert.")
+    sync_webhook_url: SecretStr | None = Field(None, description="Where alerts are POSTed as JSON.")
 
     index_memory_mb: int = Field(
         4_096, ge=64, le=1_048_576, description="The most memory, in MB, that building the vector index may take."

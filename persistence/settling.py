@@ -11,7 +11,8 @@ import asyncio
 from persistence.bounded import Calls
 from persistence.errors import PersistenceError
 from persistence.log import get_logger
-from persistence.ports.vector import Settlement, VectorStore
+from persistence.ports.outbox import Settlement
+from persistence.ports.vector import VectorStore
 
 log = get_logger("settling")
 

@@ -22,7 +22,8 @@ from persistence.follower import Follower
 from persistence.gates import GraphGate, GraphRole, Resendable, TruthGate
 from persistence.log import get_logger
 from persistence.ports.graph import GraphWrite, Verdict
-from persistence.ports.vector import Key, MemoryDelete, Settlement, Tracking, WriteReceipt, Written
+from persistence.ports.outbox import Key, Settlement
+from persistence.ports.vector import MemoryDelete, Tracking, WriteReceipt, Written
 from persistence.records import Memory
 from persistence.results import Outcome, PersistenceResult, StorageStatus
 from persistence.retry import Deadline

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from persistence.ports.graph import GraphMemory
-from persistence.ports.vector import OutboxEntry
+from persistence.ports.outbox import OutboxEntry
 from persistence.records import Memory
 from persistence.results import (
     Count,
@@ -19,6 +19,8 @@ from persistence.results import (
     Stats,
     StoreHealth,
 )
+from sync import Depth, SyncStats
+from sync.reports import drift_json
 
 Json = dict[str, Any]
 
@@ -133,17 +135,23 @@ def count_json(count: Count) -> Json:
     return {"value": count.value, "exact": count.exact}
 
 
-def status_json(health: HealthCheck, stats: Stats) -> Json:
-    """Return the state of both stores and of what lies between them. ``last_check`` is null until one was made."""
+def status_json(health: HealthCheck, stats: Stats, sync: SyncStats | None) -> Json:
+    """Return the state of both stores and of what lies between them; ``sync`` None: it could not be read."""
     return {
         "status": health.status.value,
         "stores": {"vector": store_json(health.vector), "graph": store_json(health.graph)},
         "outbox": outbox_json(health.outbox),
         "counts": {"vector": count_json(stats.vector), "graph": count_json(stats.graph)},
         "breaker": health.breaker,
-        "last_check": None,
+        "last_check": last_check_json(sync) if sync else None,
         "checked_at": time_text(health.checked_at),
     }
+
+
+def last_check_json(sync: SyncStats) -> Json | None:
+    """Return the newest finished check of each depth, null where there is none; null as a whole until one was made."""
+    last = sync.last_checks
+    return {depth.value: drift_json(last[depth]) if depth in last else None for depth in Depth} if last else None
 
 
 def entry_json(entry: OutboxEntry) -> Json:

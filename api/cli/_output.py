@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 #: Control characters (line feed and tab apart) could drive the reader's terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SPACE = re.compile(r"\s+")
+#: Columns of what is no terminal: tables are not cut there.
+_WIDE = 1_000
 
 
 def printable(text: str) -> str:
@@ -35,7 +38,10 @@ class _Console(Console):
 
 def console(stream: TextIO, *, no_color: bool) -> Console:
     """Make a console that neither wraps lines nor reads mark-up in them."""
-    return _Console(file=stream, no_color=no_color or None, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    width = None if stream.isatty() else _WIDE
+    return _Console(
+        file=stream, width=width, no_color=no_color or None, highlight=False, markup=False, emoji=False, soft_wrap=True
+    )
 
 
 @dataclass(slots=True)
@@ -68,6 +74,10 @@ class Output:
     def line(self, text: str | Text = "", style: str | None = None) -> None:
         """Print a line of data for a person."""
         self.out.print(text, style=style)
+
+    def table(self, table: Table) -> None:
+        """Print a table of data for a person."""
+        self.out.print(table)
 
     def note(self, text: str | Text, style: str | None = None) -> None:
         """Print a line to stderr: progress, a hint, an explanation."""

@@ -14,7 +14,7 @@ from api.cli._run import Cli, command
 from api.cli._show import ID_STYLE
 from persistence import AsyncPersistenceService
 from persistence.errors import PersistenceError
-from persistence.ports.vector import Key, OutboxEntry
+from persistence.ports.outbox import Key, OutboxEntry
 
 app = typer.Typer(no_args_is_help=True, help="The memories whose graph copy the relay gave up on.")
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from api.cli import _parse
+from api.cli._confirm import confirmed
 from api.cli._json import memory_json, page_json, result_json
 from api.cli._options import Agent, MemoryId, Run, Timeout, User, Where
 from api.cli._output import one_line, styled
 from api.cli._run import TROUBLE, Cli, command
 from api.cli._show import ID_STYLE, memory_line, note_graph, show_memory
-from api.cli._stdin import read_answer
 from persistence import AsyncPersistenceService
 from persistence.errors import MemoryNotFoundError, PersistenceError
 from persistence.results import Outcome, Page, PersistenceResult, StorageStatus
@@ -222,14 +221,8 @@ async def delete(
 
 
 async def _confirmed(cli: Cli, user: str) -> bool:
-    """Ask on a terminal; elsewhere only --yes will do."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise PersistenceError(
-            "Deleting all memories of a user needs --yes where there is no terminal to ask on.",
-            hint="the same command with --yes",
-        )
-    cli.output.err.print(f"Delete all memories of {one_line(user)}? [y/N] ", end="")
-    return await read_answer() in ("y", "yes")
+    question = f"Delete all memories of {one_line(user)}?"
+    return await confirmed(cli, "Deleting all memories of a user", question)
 
 
 def _report_deleted(cli: Cli, result: PersistenceResult) -> None:

@@ -8,7 +8,9 @@ from rich.text import Text
 from api.cli._json import status_json
 from api.cli._output import one_line, styled
 from api.cli._run import ATTENTION, TROUBLE, Cli, command
+from api.cli._show import short_time
 from persistence.results import Count, HealthCheck, HealthStatus, OutboxStats, Stats, StoreHealth
+from sync import AsyncSyncService, Depth, DriftPoint, SyncStats
 
 app = typer.Typer()
 
@@ -22,25 +24,28 @@ _STYLE = {
 
 @command(app)
 async def status(cli: Cli) -> int | None:
-    """Show whether both stores answer, how much they hold, and how much is in doubt.
+    """Show whether both stores answer, how much they hold, how much is in doubt, and what the last checks found.
 
     Exits with 2 where a store that is configured cannot be reached.
     """
     async with cli.service() as memories:
         health, stats = await memories.get_health(), await memories.get_stats()
+        reachable = health.vector.status is not HealthStatus.UNHEALTHY
+        sync = await AsyncSyncService(memories).get_stats() if reachable else None
     if cli.json:
-        cli.output.data(status_json(health, stats))
+        cli.output.data(status_json(health, stats, sync))
     else:
-        _show_status(cli, health, stats)
+        _show_status(cli, health, stats, sync)
     return TROUBLE if HealthStatus.UNHEALTHY in (health.vector.status, health.graph.status) else None
 
 
-def _show_status(cli: Cli, health: HealthCheck, stats: Stats) -> None:
+def _show_status(cli: Cli, health: HealthCheck, stats: Stats, sync: SyncStats | None) -> None:
     cli.output.line(styled(("status  ", "dim"), (health.status.value, _STYLE[health.status])))
     cli.output.line(_store_line("vector", health.vector, stats.vector))
     cli.output.line(_store_line("graph", health.graph, stats.graph))
     cli.output.line(styled(("outbox  ", "dim"), _outbox_text(health.outbox)))
-    cli.output.line(styled(("check   ", "dim"), "none was made yet"))
+    for name, text in _check_texts(sync):
+        cli.output.line(styled((f"{name:<8}", "dim"), text))
     if health.outbox and health.outbox.pending:
         cli.output.note("Try: diptych relay")
     if health.outbox and health.outbox.dead:
@@ -65,6 +70,25 @@ def _outbox_text(outbox: OutboxStats | None) -> str:
         return "empty: nothing is in doubt"
     age = "" if outbox.oldest_age_s is None else f", the oldest for {outbox.oldest_age_s:.0f} s"
     return f"{outbox.pending:,} pending{age}; {outbox.dead:,} dead"
+
+
+def _check_texts(sync: SyncStats | None) -> list[tuple[str, str]]:
+    """Say what the newest check of each depth found, a line each."""
+    if sync is None:
+        return [("check", "could not be read")]
+    texts = [f"{depth.value} at {short_time(last.finished_at)}: {_found(last)}" for depth, last in _last(sync)]
+    return [("check" if at == 0 else "", text) for at, text in enumerate(texts or ["none was made yet"])]
+
+
+def _last(sync: SyncStats) -> list[tuple[Depth, DriftPoint]]:
+    return sorted(sync.last_checks.items(), key=lambda last: last[0].rank)
+
+
+def _found(last: DriftPoint) -> str:
+    of = "" if last.user_id is None else f", of {one_line(last.user_id)} only"
+    found = f"{last.found:,} {'inconsistency' if last.found == 1 else 'inconsistencies'}"
+    incomplete = "" if last.complete else ", and not everything could be read"
+    return f"{found if last.found else 'no inconsistency'}{incomplete}{of}"
 
 
 @command(app)

@@ -129,7 +129,7 @@ class Raw:
 
 
 def _ready(items: Sequence[Item]) -> Ready:
-    prepared = [projected(_write(item)) for item in items]
+    prepared = [projected(memory_write(item)) for item in items]
     made = [one.write for one in prepared]
     if len(made) == 1:
         parameters = writes._parameters(made[0], TRACKING, want_former=False)  # noqa: SLF001  # the adapter's own
@@ -145,7 +145,8 @@ def _stamp(work: Batch, stamps: Sequence[tuple[int, Any]]) -> None:
         row[2], row[10] = stamps[position][0], seconds(stamps[position][1])
 
 
-def _write(item: Item) -> MemoryWrite:
+def memory_write(item: Item) -> MemoryWrite:
+    """Return the write that the service makes of a memory; digest and bucket are still to come."""
     return MemoryWrite(
         user_id=item.user_id,
         id=item.id,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from persistence.errors import GraphStoreError
 from persistence.ports.graph import GraphEdge, GraphEntity, GraphWrite
-from persistence.ports.vector import Key
+from persistence.ports.outbox import Key
 
 #: Edges looked at per entity and step of a walk; a hub beyond it is walked through those that the store gives first.
 FAN_OUT = 1_000

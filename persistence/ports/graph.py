@@ -13,7 +13,9 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from persistence.ports.vector import GraphIdentity, Key, Tombstone
+from persistence.ports.checking import GraphCheck
+from persistence.ports.outbox import Key
+from persistence.ports.vector import GraphIdentity, Tombstone
 from persistence.projection import Fragment
 
 
@@ -22,6 +24,7 @@ class GraphWrite:
     """Bring the graph up to one version of one memory. ``fragment`` None: the memory is deleted at that version.
 
     ``force``: write it anew though the graph has that version already (its content was changed behind our back).
+    ``generation``: the stamp of the rebuild that writes it; a write without one takes the stamp away.
     """
 
     user_id: str
@@ -31,6 +34,7 @@ class GraphWrite:
     created_at: datetime | None
     fragment: Fragment | None
     force: bool = False
+    generation: int | None = None
 
 
 class Verdict(StrEnum):
@@ -113,7 +117,7 @@ class GraphCounts:
     entities: int | None
 
 
-class GraphStore(Protocol):
+class GraphStore(GraphCheck, Protocol):
     """The projection: memories, the entities they mention, the relationships they state."""
 
     @property
@@ -155,8 +159,11 @@ class GraphStore(Protocol):
         """
         ...
 
-    async def read(self, keys: Sequence[Key]) -> dict[Key, GraphMemory]:
-        """Return what the graph holds of these memories, tombstones included."""
+    async def read(self, keys: Sequence[Key], *, locked: bool = False) -> dict[Key, GraphMemory]:
+        """Return what the graph holds of these memories, tombstones included.
+
+        ``locked``: with nobody writing any of them meanwhile, so that no write is seen half done.
+        """
         ...
 
     async def related(self, user_id: str, ids: Sequence[str], *, depth: int, limit: int) -> list[GraphHit]:

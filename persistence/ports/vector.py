@@ -11,19 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from persistence.filters import Filter
+from persistence.ports.checking import TruthCheck
+from persistence.ports.outbox import Key, OutboxEntry, Postponement, Settlement
+from persistence.ports.runs import RunStore
 from persistence.records import Entity, Memory, Relationship, Vector
 from persistence.results import Count, OutboxStats
-
-
-class Key(NamedTuple):
-    """A memory's identity."""
-
-    user_id: str
-    id: str
 
 
 class WriteMode(Enum):
@@ -151,59 +147,6 @@ class Resolution(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class OutboxEntry:
-    """A memory whose graph copy is in doubt. Holds no content.
-
-    ``claim`` is the fencing token of the claim that returned it, 0 where it is not claimed. ``attempts`` counts this
-    one. ``disabled``: written by a process without a graph.
-    """
-
-    user_id: str
-    id: str
-    entry_id: UUID
-    version: int
-    attempts: int
-    created_at: datetime
-    due_at: datetime
-    claim: int = 0
-    dead: bool = False
-    disabled: bool = False
-    reason: str | None = None
-
-    @property
-    def key(self) -> Key:
-        """The memory's identity."""
-        return Key(self.user_id, self.id)
-
-
-class Settlement(NamedTuple):
-    """An entry whose memory is in step: removed only while entry and version are still these."""
-
-    user_id: str
-    id: str
-    entry_id: UUID
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Postponement:
-    """A claimed entry that could not be brought up: due again in ``delay`` seconds, or dead.
-
-    Applied only while ``claim`` is still the entry's (the fence). ``give_back``: the attempt is not counted (an
-    outage, or the failure of a batch the entry happened to be in).
-    """
-
-    user_id: str
-    id: str
-    entry_id: UUID
-    claim: int
-    delay: float
-    reason: str
-    give_back: bool = False
-    dead: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Tombstone:
     """What remains of a deleted memory."""
 
@@ -257,8 +200,8 @@ class Changes:
     more: bool
 
 
-class VectorStore(Protocol):
-    """The truth of memories, their versions, tombstones and outbox."""
+class VectorStore(TruthCheck, RunStore, Protocol):
+    """The truth of memories, their versions, tombstones and outbox; beside it the runs that keep the graph in step."""
 
     @property
     def kind(self) -> str:
@@ -362,8 +305,8 @@ class VectorStore(Protocol):
         """Give back claimed entries with their back-off, or bury them; return how many were still ours."""
         ...
 
-    async def outbox_stats(self, *, bound: int = 10_000) -> OutboxStats:
-        """Count pending and dead entries up to ``bound``, and say how old the oldest pending one is."""
+    async def outbox_stats(self, user_id: str | None = None, *, bound: int = 10_000) -> OutboxStats:
+        """Count pending and dead entries up to ``bound``, of all or of one tenant, and say how old the oldest is."""
         ...
 
     async def outbox_page(

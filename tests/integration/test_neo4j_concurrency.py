@@ -16,7 +16,8 @@ from persistence.errors import GraphConflictError
 from persistence.graph.memory import MemoryGraph
 from persistence.graph.neo4j import Neo4jGraph
 from persistence.ports.graph import GraphWrite
-from persistence.ports.vector import Key, Tombstone
+from persistence.ports.outbox import Key
+from persistence.ports.vector import Tombstone
 from persistence.projection import bucket, project
 from persistence.records import Memory
 

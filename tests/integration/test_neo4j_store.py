@@ -14,7 +14,7 @@ import pytest
 from persistence.errors import GraphConflictError, GraphUnavailableError, GraphWriteExpiredError
 from persistence.graph.neo4j import Neo4jGraph, statements
 from persistence.ports.graph import GraphCounts, GraphWrite
-from persistence.ports.vector import Key
+from persistence.ports.outbox import Key
 from persistence.projection import bucket, project
 from persistence.records import Memory
 
@@ -212,14 +212,14 @@ async def test_cancelled_calls_leave_no_connection_behind(clean_neo4j):
 
 
 async def test_many_processes_open_an_empty_database_at_once(clean_neo4j):
-    """The constraints are made once, however many come at the same time."""
+    """The constraints and indexes are made once, however many come at the same time."""
     graph = Neo4jGraph(clean_neo4j)
     await graph.open()
-    for name in statements.CONSTRAINTS:
-        await cypher(graph, f"DROP CONSTRAINT {name}")
+    for name, statement in statements.CONSTRAINTS.items():
+        await cypher(graph, f"DROP {'INDEX' if statement.startswith('CREATE INDEX') else 'CONSTRAINT'} {name}")
     others = [Neo4jGraph(clean_neo4j) for _ in range(6)]
     await asyncio.gather(*[other.open() for other in others])
-    assert set((await cypher(graph, statements.PRESENT_CONSTRAINTS))[0]["names"]) == set(statements.CONSTRAINTS)
+    assert set((await cypher(graph, statements.PRESENT_INDEXES))[0]["names"]) == set(statements.CONSTRAINTS)
     for one in (graph, *others):
         await one.close()
 

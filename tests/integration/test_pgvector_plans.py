@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 
 from persistence.filters import Filter, make_filter
-from persistence.ports.vector import Key
+from persistence.ports.outbox import Key
 from persistence.vector.pgvector import PgVectorStore, outbox, reads
 from persistence.vector.pgvector.conditions import Conditions
 from persistence.vector.pgvector.queries import MEMORY_LIGHT

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 from uuid import UUID, uuid4
 
 from persistence.errors import GraphStoreError, GraphWriteExpiredError
 from persistence.graph.identity import Stamp, accepted, new_graph_id
+from persistence.graph.memory.checking import Checking
+from persistence.graph.memory.guarded import INLINE
 from persistence.graph.memory.tenant import Tenant
 from persistence.graph.memory.walk import related
 from persistence.graph.ordering import key_of, refuse_twins
@@ -22,21 +21,18 @@ from persistence.ports.graph import (
     GraphMemory,
     GraphWrite,
 )
-from persistence.ports.vector import GraphIdentity, Key, Tombstone
+from persistence.ports.outbox import Key
+from persistence.ports.vector import GraphIdentity, Tombstone
 
-T = TypeVar("T")
-
-#: Memories that are worked on upon the event loop; more of them go to a thread.
-INLINE = 50
+__all__ = ["INLINE", "MemoryGraph"]
 
 
-class MemoryGraph:
+class MemoryGraph(Checking):
     """A ``GraphStore`` that lives and dies with this process. ``clock``: seconds, by which late writes are refused."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
         self._clock = clock
-        self._lock = threading.Lock()
-        self._tenants: dict[str, Tenant] = {}
         self._stamp = Stamp(f"memory-{uuid4()}")
 
     @property
@@ -75,7 +71,7 @@ class MemoryGraph:
         not_after = self._clock() + timeout
         return await self._run(lambda: self._apply(writes, not_after), len(writes))
 
-    async def read(self, keys: Sequence[Key]) -> dict[Key, GraphMemory]:
+    async def read(self, keys: Sequence[Key], *, locked: bool = False) -> dict[Key, GraphMemory]:  # noqa: ARG002  # always
         return await self._run(lambda: self._read(keys), len(keys))
 
     async def related(self, user_id: str, ids: Sequence[str], *, depth: int, limit: int) -> list[GraphHit]:
@@ -89,23 +85,6 @@ class MemoryGraph:
 
     async def collect(self, tombstones: Sequence[Tombstone]) -> None:
         await self._run(lambda: self._collect(tombstones), len(tombstones))
-
-    async def _run(self, work: Callable[[], T], size: int | None = None) -> T:
-        """Do small work at once where nobody else is at it; all other work in a thread, which may wait."""
-        if size is not None and size <= INLINE and self._lock.acquire(blocking=False):
-            try:
-                return work()
-            finally:
-                self._lock.release()
-        return await asyncio.to_thread(self._locked, work)
-
-    def _locked(self, work: Callable[[], T]) -> T:
-        with self._lock:
-            return work()
-
-    def _tenant(self, user_id: str) -> Tenant:
-        """Return a tenant's graph; one that is only read is not kept."""
-        return self._tenants.get(user_id) or Tenant()
 
     def _apply(self, writes: Sequence[GraphWrite], not_after: float) -> list[GraphAck]:
         if self._clock() > not_after:

@@ -22,6 +22,12 @@ class Node:
     bucket: int
     created_at: datetime | None
     fragment: Fragment | None
+    generation: int | None = None
+
+    @property
+    def size(self) -> int:
+        """The memory, its mentions and its relationships together."""
+        return 1 + len(self.fragment.mentions) + len(self.fragment.edges) if self.fragment else 1
 
 
 @dataclass(slots=True)
@@ -57,6 +63,19 @@ class Tenant:
         node = self.memories.get(memory_id)
         if node is not None and node.fragment is None and node.version <= version:
             del self.memories[memory_id]
+
+    def clear(self, limit: int) -> int:
+        """Take away about ``limit`` of what is there; a live memory leaves a tombstone one version below its own."""
+        live = {memory_id: node for memory_id, node in self.memories.items() if node.fragment is not None}
+        taken = 0
+        for memory_id, node in live.items():
+            if taken >= limit:
+                break
+            left = self._remove(memory_id)
+            self.memories[memory_id] = Node(node.version - 1, node.bucket, None, None)
+            self._sweep(left)
+            taken += node.size
+        return taken or self._drop(limit)
 
     def read(self, user_id: str, memory_id: str) -> GraphMemory | None:
         """Return what is there of one memory."""
@@ -98,10 +117,17 @@ class Tenant:
                 self.entities[end].links.pop((memory_id, position), None)
         return owned
 
+    def _drop(self, limit: int) -> int:
+        """Remove entities that no memory is left to mention."""
+        dropped = list(self.entities)[:limit]
+        for end in dropped:
+            del self.entities[end]
+        return len(dropped)
+
     def _put(self, write: GraphWrite) -> None:
         fragment = write.fragment
         created_at = write.created_at if fragment else None
-        self.memories[write.id] = Node(write.version, write.bucket, created_at, fragment)
+        self.memories[write.id] = Node(write.version, write.bucket, created_at, fragment, write.generation)
         if fragment is None:
             return
         ends = [(m.type, m.key) for m in fragment.mentions]

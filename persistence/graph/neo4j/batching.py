@@ -65,10 +65,10 @@ def _entities(
 def _row(write: GraphWrite, position: dict[Identity, int]) -> list[Any]:
     head = [write.user_id, write.id, write.version, write.fragment is not None, write.force]
     if write.fragment is None:
-        return [*head, None, write.bucket, None, None, None, None, [], []]
+        return [*head, None, write.bucket, None, None, None, None, [], [], write.generation]
     fragment = write.fragment
     shown = [fragment.digest, write.bucket, fragment.caption, fragment.agent_id, fragment.run_id]
-    return [*head, *shown, seconds(write.created_at), *_owned(fragment, position)]
+    return [*head, *shown, seconds(write.created_at), *_owned(fragment, position), write.generation]
 
 
 def _owned(fragment: Fragment, position: dict[Identity, int]) -> tuple[list[Any], list[Any]]:

@@ -18,9 +18,11 @@ from persistence.errors import (
 
 #: The server undid the transaction because of another one. EntityNotFound: a shared entity was just removed.
 #: ConstraintValidationFailed: someone hung an edge on an entity that was about to be removed.
+#: EquivalentSchemaRuleAlreadyExists: someone else made the same index at the same moment, IF NOT EXISTS or not.
 CONFLICTS = frozenset(
     {
         "Neo.ClientError.Schema.ConstraintValidationFailed",
+        "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists",
         "Neo.ClientError.Statement.EntityNotFound",
         "Neo.ClientError.Transaction.LockClientStopped",
         "Neo.ClientError.Transaction.Terminated",

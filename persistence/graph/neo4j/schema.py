@@ -1,4 +1,4 @@
-"""What the graph needs before the first write: constraints with their indexes, and statements that are planned."""
+"""What the graph needs before the first write: constraints, indexes, and statements that are planned."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ async def _constrain(connection: Connection) -> None:
 
 
 async def _make_missing(connection: Connection) -> None:
-    present = set((await connection.run(statements.PRESENT_CONSTRAINTS))[0]["names"])
-    for name, statement in statements.CONSTRAINTS.items():
-        if name not in present:
-            await connection.run(statement)
+    present = set((await connection.run(statements.PRESENT_INDEXES))[0]["names"])
+    missing = [statement for name, statement in statements.CONSTRAINTS.items() if name not in present]
+    for statement in missing:
+        await connection.run(statement)
+    if missing:
+        await connection.run(statements.AWAIT_INDEXES)

@@ -13,6 +13,7 @@ from persistence.graph.identity import accepted, new_graph_id
 from persistence.graph.neo4j import answers, schema, statements
 from persistence.graph.neo4j.address import parse
 from persistence.graph.neo4j.batching import Batch, batch
+from persistence.graph.neo4j.checking import Checking
 from persistence.graph.neo4j.clock import ServerClock
 from persistence.graph.neo4j.connection import Connection
 from persistence.graph.neo4j.walk import Walk
@@ -25,13 +26,14 @@ from persistence.ports.graph import (
     GraphMemory,
     GraphWrite,
 )
-from persistence.ports.vector import GraphIdentity, Key, Tombstone
+from persistence.ports.outbox import Key
+from persistence.ports.vector import GraphIdentity, Tombstone
 
 #: Writes that are put into parameters on the event loop; more of them go to a thread.
 INLINE = 50
 
 
-class Neo4jGraph:
+class Neo4jGraph(Checking):
     """A ``GraphStore`` on one Neo4j database.
 
     ``url`` is ``neo4j://user:password@host:port/database``, also with ``neo4j+s``, ``bolt`` and ``bolt+s``;
@@ -92,10 +94,11 @@ class Neo4jGraph:
         except TimeoutError as error:
             raise GraphUnavailableError(f"Neo4j did not answer within {timeout:.1f} s.") from error
 
-    async def read(self, keys: Sequence[Key]) -> dict[Key, GraphMemory]:
+    async def read(self, keys: Sequence[Key], *, locked: bool = False) -> dict[Key, GraphMemory]:
         await self._ready()
-        wanted = {"batch": {"keys": [list(key) for key in dict.fromkeys(keys)]}, "hub": FAN_OUT}
-        found = [answers.memory(row) for row in await self._connection.rows(statements.READ, wanted)]
+        wanted = {"batch": {"keys": [list(key) for key in sorted(set(keys))]}, "hub": FAN_OUT}
+        statement = statements.READ_LOCKED if locked else statements.READ
+        found = [answers.memory(row) for row in await self._connection.rows(statement, wanted)]
         return {Key(memory.user_id, memory.id): memory for memory in found}
 
     async def related(self, user_id: str, ids: Sequence[str], *, depth: int, limit: int) -> list[GraphHit]:

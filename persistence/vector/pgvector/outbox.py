@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from persistence.ports.vector import Key, OutboxEntry, Postponement, Settlement, Tombstone
+from persistence.ports.outbox import Key, OutboxEntry, Postponement, Settlement
+from persistence.ports.vector import Tombstone
 from persistence.results import OutboxStats
 from persistence.vector.pgvector.queries import ENTRY, Queries
 from persistence.vector.pgvector.rows import to_entry
@@ -18,6 +19,7 @@ _RELEASE = _SQL.get("release")
 _CLAIM = _SQL.get("claim", entry=ENTRY)
 _POSTPONE = _SQL.get("postpone")
 _STATS = _SQL.get("stats")
+_STATS_TENANT = _SQL.get("stats_tenant")
 _OLDEST = _SQL.get("oldest")
 _PAGE = _SQL.get("page", entry=ENTRY)
 _PENDING = _SQL.get("pending", entry=ENTRY)
@@ -68,9 +70,10 @@ class Outbox(Part):
             dead=[p.dead for p in postponements],
         )
 
-    async def outbox_stats(self, *, bound: int = 10_000) -> OutboxStats:
-        ((pending, dead, oldest, disabled),) = await self._rows(_STATS, bound=bound)
-        if pending > bound:
+    async def outbox_stats(self, user_id: str | None = None, *, bound: int = 10_000) -> OutboxStats:
+        query = _STATS if user_id is None else _STATS_TENANT
+        ((pending, dead, oldest, disabled),) = await self._rows(query, bound=bound, user_id=user_id)
+        if pending > bound and user_id is None:
             ((oldest,),) = await self._rows(_OLDEST)
         exact = pending <= bound and dead <= bound
         return OutboxStats(min(pending, bound), min(dead, bound), oldest, min(disabled, bound), exact)

@@ -28,7 +28,7 @@ FORMER = sql.SQL(", ").join(sql.SQL("(w.former).{}").format(sql.Identifier(name)
 #: The columns of an outbox entry in the order of rows.to_entry.
 ENTRY = sql.SQL(
     "o.user_id, o.id, o.entry_id, o.version, o.attempts, o.created_at, o.due_at, o.claim,"
-    " o.dead_at IS NOT NULL, o.disabled, o.reason"
+    " o.dead_at IS NOT NULL, o.disabled, o.reason, o.forced"
 )
 
 

@@ -10,7 +10,8 @@ from psycopg import sql
 
 from persistence.errors import VectorStoreError
 from persistence.filters import Filter
-from persistence.ports.vector import Changes, Key, Tombstone, Truth
+from persistence.ports.outbox import Key
+from persistence.ports.vector import Changes, Tombstone, Truth
 from persistence.records import Memory, Vector
 from persistence.results import Count
 from persistence.vector.pgvector import rows as r

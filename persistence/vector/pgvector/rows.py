@@ -16,7 +16,8 @@ import anyio.to_thread
 import numpy as np
 
 from persistence.errors import EmbeddingMismatchError, InvalidInputError
-from persistence.ports.vector import MemoryWrite, OutboxEntry
+from persistence.ports.outbox import OutboxEntry
+from persistence.ports.vector import MemoryWrite
 from persistence.records import Entity, Memory, Relationship, Vector
 from persistence.text import INT64
 

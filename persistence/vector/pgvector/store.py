@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from persistence.ports.vector import GraphIdentity, StoreInfo
 from persistence.vector.pgvector.binding import bind_model, read_info, register_graph
+from persistence.vector.pgvector.checking import Checking
 from persistence.vector.pgvector.connecting import conninfo, direct
 from persistence.vector.pgvector.load import Loads
 from persistence.vector.pgvector.migrate import open_schema
 from persistence.vector.pgvector.outbox import Outbox
 from persistence.vector.pgvector.queries import Queries
 from persistence.vector.pgvector.reads import Reads
+from persistence.vector.pgvector.runs import Runs
 from persistence.vector.pgvector.session import Sessions
 from persistence.vector.pgvector.writes import Writes
 
@@ -22,7 +24,7 @@ _UNSAFE = {
 }
 
 
-class PgVectorStore(Reads, Writes, Outbox):
+class PgVectorStore(Reads, Writes, Outbox, Checking, Runs):
     """The truth on PostgreSQL with pgvector. Nothing is connected before ``open``.
 
     ``schema``: where the tables are. ``auto_upgrade``: whether ``open`` may make or upgrade them. ``connect_timeout``

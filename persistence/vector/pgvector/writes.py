@@ -10,15 +10,8 @@ from uuid import UUID
 from psycopg.types.numeric import Int8
 
 from persistence.errors import InvalidInputError, VectorStoreUnavailableError
-from persistence.ports.vector import (
-    Key,
-    MemoryDelete,
-    MemoryWrite,
-    Resolution,
-    Tracking,
-    WriteReceipt,
-    Written,
-)
+from persistence.ports.outbox import Key
+from persistence.ports.vector import MemoryDelete, MemoryWrite, Resolution, Tracking, WriteReceipt, Written
 from persistence.records import Memory
 from persistence.vector.pgvector import rows as r
 from persistence.vector.pgvector.queries import FORMER, MEMORY_WIDTH, Queries

@@ -11,7 +11,8 @@ import pytest
 from persistence.errors import PersistenceError
 from persistence.graph.memory import MemoryGraph
 from persistence.ports.graph import GraphStore, GraphWrite
-from persistence.ports.vector import Key, Tombstone
+from persistence.ports.outbox import Key
+from persistence.ports.vector import Tombstone
 
 OTHERS = ("neo4j_graph",)
 SEEDS = range(int(os.environ.get("DIPTYCH_TEST_PROGRAMMES", "12")))

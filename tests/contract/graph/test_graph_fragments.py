@@ -9,7 +9,7 @@ from operator import attrgetter
 import pytest
 
 from persistence.ports.graph import GraphCounts, GraphEdge, GraphEntity
-from persistence.ports.vector import Key
+from persistence.ports.outbox import Key
 
 M = Key("u1", "m")
 

@@ -12,7 +12,7 @@ from persistence.errors import GraphWriteExpiredError
 from persistence.graph.memory import MemoryGraph
 from persistence.graph.memory.store import INLINE
 from persistence.ports.graph import GraphCounts
-from persistence.ports.vector import Key
+from persistence.ports.outbox import Key
 
 SEED = 7
 

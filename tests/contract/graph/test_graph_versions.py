@@ -6,7 +6,8 @@ import pytest
 
 from persistence.errors import GraphStoreError, GraphWriteExpiredError
 from persistence.ports.graph import GraphCounts
-from persistence.ports.vector import Key, Tombstone
+from persistence.ports.outbox import Key
+from persistence.ports.vector import Tombstone
 
 M = Key("u1", "m")
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from persistence.ports.vector import MemoryDelete, MemoryWrite, OutboxEntry, Settlement, Tracking
+from persistence.ports.outbox import OutboxEntry, Settlement
+from persistence.ports.vector import MemoryDelete, MemoryWrite, Tracking
 from persistence.projection import bucket
 from persistence.records import Vector
 

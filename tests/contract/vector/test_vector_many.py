@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from persistence.errors import InvalidInputError, MemoryNotFoundError, VersionConflictError
-from persistence.ports.vector import Key, VectorStore, WriteMode, Written
+from persistence.ports.outbox import Key
+from persistence.ports.vector import VectorStore, WriteMode, Written
 from persistence.records import Entity, Relationship
 from tests.contract.vector.making import AT_ONCE, LEASED, NO_GRAPH, a_delete, a_write, settlement
 

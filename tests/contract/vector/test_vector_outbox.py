@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from uuid import uuid4
 
-from persistence.ports.vector import GraphIdentity, Key, OutboxEntry, Postponement, VectorStore
+from persistence.ports.outbox import Key, OutboxEntry, Postponement
+from persistence.ports.vector import GraphIdentity, VectorStore
 from tests.contract.vector.making import AT_ONCE, LEASED, a_delete, a_write, settlement
 
 A, B, C = Key("ada", "a"), Key("ada", "b"), Key("ada", "c")

@@ -6,7 +6,8 @@ import pytest
 
 from persistence.errors import VectorStoreError
 from persistence.filters import Filter, make_filter
-from persistence.ports.vector import Key, VectorStore
+from persistence.ports.outbox import Key
+from persistence.ports.vector import VectorStore
 from tests.contract.vector.making import AT_ONCE, a_delete, a_write
 
 EVERY = Filter()

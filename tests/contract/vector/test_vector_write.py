@@ -16,7 +16,8 @@ from persistence.errors import (
     PersistenceError,
     VersionConflictError,
 )
-from persistence.ports.vector import GraphIdentity, Key, Resolution, VectorStore, WriteMode, Written
+from persistence.ports.outbox import Key
+from persistence.ports.vector import GraphIdentity, Resolution, VectorStore, WriteMode, Written
 from persistence.records import Entity, Relationship
 from tests.contract.vector.making import AT_ONCE, LEASED, NO_GRAPH, a_delete, a_write, settlement, vector_of
 

@@ -3,7 +3,7 @@ CYPHER 5 replan=skip
 // $not_after: milliseconds since 1970 by this server's clock.
 // One map carries it all: for lists of their own the statement is planned anew (0.8 s) at each order of magnitude.
 // $batch.rows, in key order: [user_id, id, version, live, force, digest, bucket, caption, agent_id, run_id, created,
-// mentions, edges]; "created" is [seconds since 1970, nanoseconds], a mention [position in the entities, properties],
+// mentions, edges, generation]; "created" is [seconds since 1970, nanoseconds], a mention [position in the entities, properties],
 // an edge [source, type, target, properties] with its ends by position in the mentions.
 // $batch.entities, in key order: [user_id, type, key, rows, names]; "rows" are the positions of the rows that mention
 // it, "names" what they call it, the newest writer last.
@@ -126,7 +126,7 @@ CALL (claims) {
     created_at: CASE WHEN row[10] IS NOT NULL THEN datetime({epochSeconds: row[10][0], nanosecond: row[10][1]}) END,
     entity_types: [mention IN mentions | $batch.entities[mention[0]][1]],
     entity_keys: [mention IN mentions | $batch.entities[mention[0]][2]],
-    edge_ids: NULL,
+    edge_ids: NULL, generation: row[13],
     edge_sources: [edge IN edges | edge[0]],
     edge_types: [edge IN edges | edge[1]],
     edge_targets: [edge IN edges | edge[2]]

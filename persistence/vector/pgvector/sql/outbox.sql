@@ -30,6 +30,16 @@ CROSS JOIN (
     SELECT count(*) AS dead FROM (SELECT FROM outbox WHERE dead_at IS NOT NULL LIMIT %(bound)s + 1) AS entries
 ) AS d;
 
+-- name: stats_tenant
+-- The same of one tenant, among its first entries up to one above the bound.
+SELECT
+    count(*) FILTER (WHERE dead_at IS NULL), count(*) FILTER (WHERE dead_at IS NOT NULL),
+    extract(epoch FROM clock_timestamp() - min(created_at) FILTER (WHERE dead_at IS NULL))::double precision,
+    count(*) FILTER (WHERE disabled AND dead_at IS NULL)
+FROM (
+    SELECT created_at, disabled, dead_at FROM outbox WHERE user_id = %(user_id)s ORDER BY id LIMIT %(bound)s + 1
+) AS entries;
+
 -- name: oldest
 -- The age of the oldest pending entry of all, in seconds.
 SELECT extract(epoch FROM clock_timestamp() - min(created_at))::double precision FROM outbox WHERE dead_at IS NULL;
@@ -67,7 +77,7 @@ WITH gone AS (
 )
 INSERT INTO inconsistencies (user_id, memory_id, kind, vector_version, reason)
 SELECT user_id, id, 'discarded', version, reason FROM gone
-ON CONFLICT (user_id, memory_id, kind) WHERE resolved_at IS NULL
+ON CONFLICT (user_id, memory_id, kind, entity_id) WHERE resolved_at IS NULL
 DO UPDATE SET vector_version = excluded.vector_version, reason = excluded.reason, last_seen = clock_timestamp();
 
 -- name: next_due

@@ -1,0 +1,1 @@
+"""``diptych check``, ``repair``, ``rebuild``, ``sync``, and the ``runs`` that they are."""

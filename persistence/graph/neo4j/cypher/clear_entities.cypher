@@ -1,0 +1,10 @@
+CYPHER 5 replan=skip
+// Remove some of a tenant's entities that have no edge left, ours or anybody's.
+MATCH (e:DiptychEntity) USING INDEX e:DiptychEntity(user_id, type, key)
+WHERE e.user_id = $user_id AND e.type IS NOT NULL AND e.key IS NOT NULL AND NOT EXISTS { (e)--() }
+WITH e LIMIT $limit
+SET e:DiptychEntity
+WITH e
+WHERE NOT EXISTS { (e)--() }
+DELETE e
+RETURN count(e) AS removed

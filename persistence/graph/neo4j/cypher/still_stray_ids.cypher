@@ -1,0 +1,1 @@
+RETURN collect(id(r)) AS rows

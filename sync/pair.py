@@ -1,0 +1,86 @@
+"""Both stores as a run sees them: each call within a deadline, retried where it makes sense, at the pace asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from persistence.assembly import Parts
+from persistence.errors import DeadlineExceededError, GraphStoreError, VectorStoreError
+from persistence.gates import GraphRole
+from persistence.ports.graph import GraphStore
+from persistence.ports.vector import VectorStore
+from persistence.retry import Deadline
+from sync.model import Pace
+
+T = TypeVar("T")
+
+#: What a store that cannot be read raises. It is never taken for an absence.
+UNREADABLE = (VectorStoreError, GraphStoreError, DeadlineExceededError)
+
+
+class Throttle:
+    """Holds a run to its pace. ``sleep`` and ``clock`` are given by tests."""
+
+    def __init__(
+        self,
+        pace: Pace,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._pace = pace
+        self._clock = clock
+        self._sleep = sleep
+        self._free_at = clock()
+
+    async def rows(self, count: int) -> None:
+        """Wait until ``count`` rows more fit into the pace."""
+        if self._pace.rows_per_second is None or count <= 0:
+            return
+        now = self._clock()
+        self._free_at = max(self._free_at, now) + count / self._pace.rows_per_second
+        if self._free_at > now:
+            await self._sleep(self._free_at - now)
+
+    async def answered(self, seconds: float) -> None:
+        """Give a store that answered slowly as much rest as the answer took."""
+        most = self._pace.max_response_ms
+        if most is not None and seconds * 1_000 > most:
+            await self._sleep(seconds)
+
+
+class Pair:
+    """The two stores of an open service, for one run."""
+
+    def __init__(self, parts: Parts, throttle: Throttle, *, seconds: float) -> None:
+        self.parts = parts
+        self.throttle = throttle
+        self._seconds = seconds
+
+    @property
+    def independent(self) -> bool:
+        """Whether the graph is a copy of its own, not one that this process projects from truth."""
+        return self.parts.graph.role is GraphRole.REGISTERED
+
+    async def truth(self, call: Callable[[VectorStore], Coroutine[Any, Any, T]]) -> T:
+        """Await a call on truth that changes nothing. Raises VectorStoreError, DeadlineExceededError."""
+        gate = self.parts.truth
+        return await self._timed(gate.read(lambda: call(gate.store), Deadline(self._seconds)))
+
+    async def change(self, call: Callable[[VectorStore], Coroutine[Any, Any, T]]) -> T:
+        """Await a call on truth that changes something. Raises OutcomeUnknownError besides."""
+        gate = self.parts.truth
+        return await self._timed(gate.change(lambda: call(gate.store), Deadline(self._seconds)))
+
+    async def graph(self, call: Callable[[GraphStore], Coroutine[Any, Any, T]]) -> T:
+        """Await a call on the graph. Raises GraphStoreError."""
+        return await self._timed(self.parts.graph.ask(call, Deadline(self._seconds)))
+
+    async def _timed(self, call: Coroutine[Any, Any, T]) -> T:
+        started = time.perf_counter()
+        answer = await call
+        await self.throttle.answered(time.perf_counter() - started)
+        return answer
