@@ -17,7 +17,7 @@ from persistence.errors import PersistenceError
 from persistence.log import get_logger
 from persistence.ports.checking import EVERYTHING, EntityPage, OrphanEntity, Span, StrayEdge
 from persistence.ports.outbox import Key
-from persistence.ports.runs import Depth, Inconsistency, Kind, Run, RunKind, RunQuery
+from persistence.ports.runs import Depth, Inconsistency, Kind, Run, RunKind, RunQuery, RunState
 from persistence.retry import Deadline
 from sync import scan
 from sync.confirm import TOGETHER, confirm, confirm_closely, confirm_loose, loose
@@ -97,6 +97,11 @@ class Check:
     counting: bool = False
     emptied: bool = False
     total: int | None = None
+    kept: Mapping[str, Any] | None = None
+
+    def saved(self) -> Mapping[str, Any]:
+        """Return how far it is, as JSON: up to the first part that could not be read."""
+        return self.kept or {"position": self.position.saved(), "tally": self.tally.saved()}
 
     async def findings(self, *, counting: bool = False) -> AsyncGenerator[Found]:
         """Yield what differs, confirmed. What cannot be read is counted as unknown, and nothing follows from it.
@@ -141,7 +146,7 @@ class Check:
             return drift
         query = RunQuery(RunKind.REBUILD)
         runs = await self.pair.truth(lambda store: store.runs(query, limit=100))
-        emptied = {run.user_id for run in runs if _empties(run, self.started_at)}
+        emptied = _emptied(runs, self.started_at)
         left = [one for one in drift if one.user_id not in emptied]
         if len(left) < len(drift):
             self.tally.lost("A rebuild that empties the graph first is under way; look again when it is done.")
@@ -310,14 +315,24 @@ class Check:
     def _unreadable(self, error: PersistenceError) -> None:
         """Count a part that could not be read. Raises GivenUpError where it is one too many."""
         log.warning("A part of the stores could not be read.", action="check", reason=error.message)
+        self.kept = self.saved()
         self.tally.lost(error.message)
         self.position.failed += 1
         if self.position.failed >= GIVE_UP:
             raise GivenUpError
 
 
-def _empties(run: Run, since: datetime) -> bool:
-    return bool(run.request["clear_existing"]) and (run.finished_at is None or run.finished_at >= since)
+def _emptied(rebuilds: Sequence[Run], since: datetime) -> set[str | None]:
+    """Return the tenants that one of these runs, the newest first, has emptied and none has filled before ``since``."""
+    filled: set[str | None] = set()
+    emptied: set[str | None] = set()
+    for run in rebuilds:
+        before = run.finished_at is not None and run.finished_at < since
+        if run.request["clear_existing"] and not before and not {run.user_id, None} & filled:
+            emptied.add(run.user_id)
+        if run.state is RunState.DONE and before:
+            filled.add(run.user_id)
+    return emptied
 
 
 def _some(keys: Sequence[Key]) -> list[Sequence[Key]]:

@@ -103,7 +103,7 @@ class Conductor:
         await self._through(check.tally, self._recorded(check))
         after = await self._checked(check, self._journal.run.started_at, since=began)
         result = SyncResult(self._journal.id, repaired, after, (time.perf_counter() - self._started) * 1_000)
-        await self._leave(RunState.DONE, sync_json(result))
+        await self._leave(RunState.DONE if after.complete else RunState.INTERRUPTED, sync_json(result))
         return result
 
     async def _rebuild(self) -> RebuildReport:
@@ -125,7 +125,9 @@ class Conductor:
             )
             self._progress.total = await self._count()
             await self._through(tally, rebuild.run())
-        elif not self._pair.independent:
+        elif self._asked.dry_run:
+            written.memories = await self._count() or 0
+        else:
             notes.append("The graph of this process's memory is projected from truth whenever it is read.")
         report = await self._rebuilt(written, orphans, tally, notes)
         state = RunState.DONE if report.complete else RunState.INTERRUPTED
@@ -145,7 +147,7 @@ class Conductor:
 
         async def step() -> None:
             self._progress.at(check.position.phase, check.tally.vector)
-            await checkpoint({"position": check.position.saved(), "tally": check.tally.saved()})
+            await checkpoint(check.saved())
 
         check.checkpoint = step
         return check

@@ -19,7 +19,7 @@ from sync.compare import classify, differences, found, head_of, visible
 from sync.pair import Pair
 
 #: Memories that are looked at together.
-TOGETHER = 500
+TOGETHER = 1_000
 
 
 async def confirm(pair: Pair, keys: Sequence[Key]) -> list[Inconsistency]:

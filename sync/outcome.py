@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -76,18 +77,23 @@ def check_report(
 
 def advice(scope: Scope, depth: Depth, tally: Tally, pending: int, dead: int) -> str | None:
     """Return the command that mends what was found, None where there is nothing to mend."""
-    user = f" --user {scope.user_id}" if scope.user_id is not None else ""
-    drift = sum(number for kind, number in tally.counts.items() if kind is not Kind.UNKNOWN)
-    if tally.counts.get(Kind.MISSING, 0) > MOSTLY * max(tally.vector, 1) and scope.ids is None:
-        return f"diptych rebuild{user}"
-    if drift:
-        at = "" if depth is Depth.QUICK else f" --depth {depth.value}"
-        return f"diptych repair --apply{at}{user}"
     if tally.unknown:
         return "diptych status"
+    missing, only = tally.counts.get(Kind.MISSING, 0), _only(scope)
+    if missing > MOSTLY * max(tally.vector, 1) and scope.ids is None:
+        return f"diptych rebuild{only}"
+    if tally.counts:
+        at = "" if depth is Depth.QUICK else f" --depth {depth.value}"
+        return f"diptych repair --apply{at}{only}"
     if dead:
         return "diptych dead-letters list"
     return "diptych relay" if pending else None
+
+
+def _only(scope: Scope) -> str:
+    """Return the options that name a scope, safe to be pasted into a shell."""
+    user = "" if scope.user_id is None else f" --user {shlex.quote(scope.user_id)}"
+    return user + "".join(f" --id {shlex.quote(memory_id)}" for memory_id in scope.ids or ())
 
 
 def repair_report(

@@ -106,10 +106,11 @@ class Rebuild:
 
     async def _clear(self) -> None:
         """Empty the tenant; every memory keeps its version, so nothing old can come back meanwhile."""
-        user_id = self.scope.user_id or ""
+        user_id, gone = self.scope.user_id or "", 0
         while cleared := await self.pair.graph(lambda store: store.clear(user_id, limit=CLEAR_BATCH)):
             await self.pair.throttle.rows(cleared)
-            self.progress("clear", cleared)
+            gone += cleared
+            self.progress("clear", gone)
             self.journal.check()
 
     # --- walk ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
@@ -55,11 +56,7 @@ class Repair:
     def saved(self) -> dict[str, Any]:
         """Return how far it is, as JSON."""
         self.counts.orphans = self.orphans.numbers
-        return {
-            "position": self.check.position.saved(),
-            "tally": self.check.tally.saved(),
-            "repair": asdict(self.counts),
-        }
+        return {**self.check.saved(), "repair": asdict(self.counts)}
 
     async def run(self) -> None:
         """Check, and mend what is found; at the end the orphans, when all of them are known."""
@@ -72,21 +69,22 @@ class Repair:
     async def _step(self, mender: Mender, found: Found) -> None:
         if not found.drift:
             return
-        await self.journal.record(found.drift)
         wanted = [one for one in found.drift if mendable(one, self.strategy)]
         self.counts.refused += len(found.drift) - len(wanted)
         orphans = [one for one in wanted if one.kind is Kind.ORPHAN]
         self.orphans.count(orphans)
         at_once = [one for one in wanted if one.kind is not Kind.ORPHAN]
         self.counts.planned += len(at_once)
-        if self.apply and at_once:
-            await self._mend(mender, found, at_once)
+        mend = self._mend(mender, found, at_once) if self.apply and at_once else None
+        outcomes, _ = await asyncio.gather(mend or _nothing(), self.journal.record(found.drift))
+        await self._keep(outcomes)
         await self._checkpoint()
 
-    async def _mend(self, mender: Mender, found: Found, drift: Sequence[Inconsistency]) -> None:
+    async def _mend(
+        self, mender: Mender, found: Found, drift: Sequence[Inconsistency]
+    ) -> Mapping[Inconsistency, Mended]:
         loose = bool(found.edges or found.entities)
-        outcomes = await (mender.cut(found.edges, found.entities) if loose else mender.mend(drift))
-        await self._keep(outcomes)
+        return await (mender.cut(found.edges, found.entities) if loose else mender.mend(drift))
 
     async def _keep(self, outcomes: Mapping[Inconsistency, Mended]) -> None:
         self.counts.add(outcomes)
@@ -108,3 +106,7 @@ class Repair:
                 async for outcomes in pages:
                     await self._keep(outcomes)
                     await self._checkpoint()
+
+
+async def _nothing() -> Mapping[Inconsistency, Mended]:
+    return {}

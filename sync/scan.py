@@ -59,15 +59,17 @@ async def compare(pair: Pair, user_id: str | None, span: Span, bits: int) -> tup
 async def suspects(pair: Pair, user_id: str | None, parts: Iterable[_Part], bits: int) -> AsyncGenerator[list[Key]]:
     """Yield the memories that differ below parts whose sums differ, some at a time."""
     few: list[_Part] = []
+    rows = 0
     for part in parts:
         if part.most > FEW_ROWS and bits < BUCKET_BITS:
             async for keys in _divided(pair, user_id, part, bits):
                 yield keys
             continue
         few.append(part)
-        if sum(each.rows for each in few) >= ROWS_AT_ONCE:
+        rows += part.rows
+        if rows >= ROWS_AT_ONCE:
             yield await _differing_rows(pair, user_id, few)
-            few = []
+            few, rows = [], 0
     if few:
         yield await _differing_rows(pair, user_id, few)
 

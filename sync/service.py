@@ -41,6 +41,9 @@ from sync.stats import gather_stats
 #: Inconsistencies in a report, if nothing else is said, and at most.
 LIMIT, MAX_LIMIT = 100, 1_000
 
+#: What has to be asked for alike, for a rebuild that was left unfinished to be taken up.
+SAME = ("clear_existing", "re_extract", "force", "dry_run")
+
 Report = CheckReport | RepairReport | RebuildReport | SyncResult
 R = TypeVar("R", CheckReport, RepairReport, RebuildReport, SyncResult)
 
@@ -258,7 +261,8 @@ class AsyncSyncService:
         query = RunQuery(RunKind.REBUILD, scope.user_id or "")
         runs = await truth.read(lambda: truth.store.runs(query, limit=1), Deadline(JOURNAL_TIME))
         unfinished = [run for run in runs if run.state in {RunState.RUNNING, RunState.INTERRUPTED}]
-        return next((run for run in unfinished if dict(run.request) == asked.saved()), None)
+        wanted = asked.saved()
+        return next((run for run in unfinished if all(run.request[name] == wanted[name] for name in SAME)), None)
 
 
 def _as(kind: type[R], report: Report) -> R:

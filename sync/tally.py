@@ -43,23 +43,21 @@ class Tally:
         return {
             "vector": self.vector,
             "graph": self.graph,
-            "unknown": self.unknown,
             "counts": {kind.value: number for kind, number in self.counts.items()},
             "first": [inconsistency_json(one) for one in self.first],
-            "notes": self.notes,
         }
 
     @classmethod
     def restored(cls, limit: int, saved: Mapping[str, Any]) -> Tally:
-        """Return the tally that was saved."""
+        """Return the tally that was saved. What could not be read is to be read now, so it counts no more."""
         return cls(
             limit,
             saved["vector"],
             saved["graph"],
-            saved["unknown"],
-            {Kind(kind): number for kind, number in saved["counts"].items()},
+            0,
+            {Kind(kind): number for kind, number in saved["counts"].items() if kind != Kind.UNKNOWN},
             [inconsistency_of(one) for one in saved["first"]],
-            list(saved["notes"]),
+            [],
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -11,7 +12,7 @@ from benchmarks.results import Section
 from benchmarks.servers import Urls
 from benchmarks.sync import quick, rebuild, repair, singly, structure, tenant
 from benchmarks.sync.filling import plan
-from benchmarks.sync.stage import staged
+from benchmarks.sync.stage import Stage, staged
 from sync import Depth
 
 Say = Callable[[str], None]
@@ -26,11 +27,17 @@ async def measure(
     async with staged(planned, urls, driver, schema, say) as stage:
         say(f"Filled in {time.perf_counter() - started:.0f} s; checking that it is in step …")
         await stage.check_all(depth=Depth.STRUCTURE)
-        one = await singly.measure(stage)
-        section, in_step = await quick.measure(stage, one)
-        yield section
-        yield await tenant.measure(stage)
-        yield await structure.measure(stage, one)
-        yield await repair.measure(stage, in_step)
-        yield await rebuild.measure(stage)
+        async for section in _sections(stage):
+            section.notes.append(f"load of the machine in the last minute: {os.getloadavg()[0]:.1f}")
+            yield section
         await stage.check_all(depth=Depth.STRUCTURE)
+
+
+async def _sections(stage: Stage) -> AsyncIterator[Section]:
+    one = await singly.measure(stage)
+    section, in_step = await quick.measure(stage, one)
+    yield section
+    yield await tenant.measure(stage)
+    yield await structure.measure(stage, one)
+    yield await repair.measure(stage, in_step)
+    yield await rebuild.measure(stage)

@@ -20,7 +20,7 @@ TO_SUMS = 2.0
 TO_IN_STEP = 1.5
 MOST_KB = 400
 SCATTERED = 100
-REPETITIONS = 5
+REPETITIONS = 11
 
 NAMES = ("PostgreSQL", "Neo4j")
 CHECK = "check, in step"

@@ -12,7 +12,7 @@ from benchmarks.sync.timing import in_turns, medians
 from sync import Depth
 
 TO_RAW = 1.5
-REPETITIONS = 3
+REPETITIONS = 5
 CHECK, RAW = "check, in step", "its statements, raw"
 
 

@@ -14,7 +14,7 @@ def test_runs_are_listed_and_shown(paired, graph):
     """Every check, repair and sync is a run: listed with the newest first, filtered, and shown with its report."""
     fill(paired, "u1", count=5)
     lose(graph, "u1", "m0001")
-    check = paired("check", "--user", "u1", "--json").json
+    check = paired("check", "--user", "u1", "--depth", "structure", "--json").json
     repair = paired("repair", "--apply", "--json").json
     sync = paired("sync", "--json").json
 
@@ -41,7 +41,8 @@ def test_runs_are_listed_and_shown(paired, graph):
     assert shown["report"] == check
     text = paired("runs", "show", check["run_id"])
     assert (text.code, text.err) == (0, "")
-    assert "Not in step: 1 of 5 memories of u1 differs, checked both ways in " in text.out
+    assert "asked       depth structure\n" in text.out
+    assert "Not in step: 1 inconsistency in 5 memories of u1, checked both ways, edges included, in " in text.out
     assert "missing_in_graph" in text.out
 
 

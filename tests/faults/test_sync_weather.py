@@ -89,6 +89,36 @@ async def test_a_check_that_could_not_read_resolves_nothing(stores: Stores) -> N
         assert len(before) == 2
 
 
+async def test_an_interrupted_repair_is_resumed_where_it_could_not_read(stores: Stores) -> None:
+    """A repair that an outage has interrupted looks, when it is resumed, at what it could not read, and is complete."""
+    await _drifted(stores)
+    where = ("graph", "heads", failing(GraphUnavailableError(), times=1))
+    async with stores.service(**_hooked(stores, where), retry_attempts=1) as memories:
+        sync = AsyncSyncService(memories)
+        first = await sync.repair_inconsistencies(Depth.STRUCTURE, dry_run=False, force=True)
+        assert (first.check.complete, (await sync.get_run(first.check.run_id)).state) == (False, RunState.INTERRUPTED)
+        memories.parts.graph.breaker.succeeded()
+        await sync.resume_run(first.check.run_id)
+        assert (await sync.get_run(first.check.run_id)).state is RunState.DONE
+        assert dict((await sync.check_consistency(Depth.STRUCTURE)).counts) == {}
+
+
+async def test_a_rebuild_that_was_given_up_hides_nothing_for_good(stores: Stores) -> None:
+    """Once a later rebuild has filled what an abandoned one had emptied, drift of that tenant is reported again."""
+    async with stores.service() as memories:
+        await fill(memories, (ALICE,), 20)
+    adapters = _hooked(stores, ("graph", "apply", failing(GraphUnavailableError())))
+    async with stores.service(**adapters, retry_attempts=1) as memories:
+        assert not (await AsyncSyncService(memories).rebuild_graph(user_id=ALICE, clear_existing=True)).complete
+    async with stores.service() as memories:
+        sync = AsyncSyncService(memories)
+        assert not (await sync.check_consistency(user_id=ALICE)).complete
+        assert (await sync.rebuild_graph(user_id=ALICE)).complete
+        await drifts.stale(stores, [Key(ALICE, "m0003")])
+        report = await sync.check_consistency(user_id=ALICE)
+        assert (report.complete, dict(report.counts)) == (True, {Kind.STALE: 1})
+
+
 @pytest.mark.parametrize("call", [1, 3])
 async def test_a_graph_that_goes_away_in_a_rebuild(stores: Stores, call: int) -> None:
     """A rebuild whose graph goes away ends incomplete, deletes nothing, and is taken up by the next call."""

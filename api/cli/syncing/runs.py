@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -17,6 +17,8 @@ from api.cli.syncing.options import RunId, Tenant
 from api.cli.syncing.show import new_table, show
 from api.cli.syncing.verdict import resume
 from sync import AsyncSyncService, Run, RunKind, RunState
+from sync.asked import Asked
+from sync.model import Scope
 from sync.reports import run_json
 from sync.service import MAX_LIMIT
 
@@ -125,27 +127,28 @@ async def show_(cli: Cli, run_id: RunId) -> None:
 
 
 def _show_run(cli: Cli, run: Run) -> None:
-    asked = ", ".join(f"{name} {_value(value)}" for name, value in run.request.items() if value not in (None, False))
-    facts = [("run", str(run.id)), ("kind", run.kind.value), ("tenant", _tenant(run)), ("state", _state(run))]
-    facts += [("asked", asked), ("started", short_time(run.started_at)), ("last heard", short_time(run.updated_at))]
-    facts += [("attempts", str(run.attempts))]
-    for name, value in facts:
+    for name, value in _facts(run):
         cli.output.line(styled((f"{name:<12}", FAINT), one_line(value)))
-    report = run.report or {}
-    if "run_id" in report:
+    if run.report and "run_id" in run.report:
         cli.output.line()
-        show(cli.output, run.kind, dict(report))
-    elif report:
-        cli.output.line(styled((f"{'report':<12}", FAINT), _said(report)))
+        show(cli.output, run.kind, dict(run.report))
 
 
-def _value(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _facts(run: Run) -> Iterator[tuple[str, str]]:
+    yield from (("run", str(run.id)), ("kind", run.kind.value), ("tenant", _tenant(run)), ("state", _state(run)))
+    if asked := _asked(run):
+        yield "asked", asked
+    yield from (("started", short_time(run.started_at)), ("last heard", short_time(run.updated_at)))
+    yield "attempts", str(run.attempts)
+    if run.report and "error" in run.report:
+        yield "error", str(run.report["error"])
 
 
-def _said(report: object) -> str:
-    values = report.values() if isinstance(report, dict) else ()
-    return one_line(" ".join(str(value) for value in values))
+def _asked(run: Run) -> str:
+    """Return what was asked for otherwise than it is without an option."""
+    unasked = Asked(Scope()).saved()
+    given = {name: value for name, value in run.request.items() if value != unasked.get(name)}
+    return ", ".join(f"{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in given.items())
 
 
 @command(app)

@@ -83,12 +83,15 @@ CALL (strayed) {
   WHERE r.memory_id = m.id AND r.user_id = m.user_id
   DELETE r
 }
-// With force, also what was put there behind our back: every relationship in this memory's name at its entities.
+// With force, also what was put there behind our back: relationships in this memory's name at its entities, hubs apart.
+// A rebuild finds all of those by itself, at the end.
 CALL (claims) {
   UNWIND claims AS claim
   WITH claim.m AS m
-  WHERE claim.known AND claim.row[4]
-  MATCH (m)-[:MENTIONS]->(:DiptychEntity)-[r]-(:DiptychEntity)
+  WHERE claim.known AND claim.row[4] AND claim.row[13] IS NULL
+  MATCH (m)-[:MENTIONS]->(e:DiptychEntity)
+  WHERE COUNT { (e)--() } <= 1000
+  MATCH (e)-[r]-(:DiptychEntity)
   WHERE r.memory_id = m.id AND r.user_id = m.user_id
   DELETE r
 }
