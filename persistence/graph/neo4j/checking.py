@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from persistence.graph.neo4j import statements
 from persistence.graph.neo4j.connection import Connection
@@ -20,13 +20,12 @@ MOST_OF_ONE = 10_000
 After = tuple[str, str, str]
 
 
-class Checking:
-    """What the port says of checks."""
+class Checking(Protocol):
+    """What the port says of checks, for a store that has a connection and sees to it that it is prepared."""
 
     _connection: Connection
 
-    async def _ready(self) -> None:
-        raise NotImplementedError
+    async def _ready(self) -> None: ...
 
     @property
     def aggregates(self) -> bool:

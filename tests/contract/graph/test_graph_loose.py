@@ -6,8 +6,10 @@ import random
 
 import pytest
 
+from persistence.graph.memory import MemoryGraph
 from persistence.ports.checking import EVERYTHING, EntityPage, OrphanEntity, Span, StrayEdge
 from persistence.ports.graph import GraphStore, GraphWrite
+from persistence.ports.outbox import Key
 
 USERS = ("u1", "u2")
 IDS = [*"abcdefgh", "😀"]
@@ -112,3 +114,59 @@ async def test_cutting_nothing(graph):
     """Nothing to look at again, nothing to cut."""
     assert await graph.still_loose([], []) == ([], [])
     assert await graph.cut_loose([], []) == 0
+
+
+async def damaged(say) -> tuple[MemoryGraph, dict]:
+    """Return a graph in memory that is in step, and its entities, for a test to do harm to."""
+    graph = MemoryGraph()
+    entities = [("Ada", "Person"), ("Bob", "Person")]
+    await graph.apply([say(m, 1, entities, [("Ada", "KNOWS", "Bob")]) for m in "mn"], timeout=60)
+    return graph, graph._tenants["u1"].entities
+
+
+@pytest.mark.parametrize("harm", ["a mention gone", "a link gone", "a link elsewhere", "an entity gone"])
+async def test_a_mistake_in_memory_tears_a_memory(say, harm):
+    """What a memory's fragment owns and its entities do not hold is found, and that memory alone."""
+    graph, entities = await damaged(say)
+    ada, bob = entities["Person", "ada"], entities["Person", "bob"]
+    match harm:
+        case "a mention gone":
+            del ada.mentions["m"]
+        case "a link gone":
+            del bob.links["m", 0]
+        case "a link elsewhere":
+            ada.links["m", 0] = ("Person", "eve")
+        case "an entity gone":
+            await graph.apply([say("m", 2, [("Eve", "Person")])], timeout=60)
+            del entities["Person", "eve"]
+    assert await graph.torn(None, EVERYTHING, limit=10) == [Key("u1", "m")]
+
+
+async def test_a_mistake_in_memory_leaves_loose_ends(say, forget):
+    """Mentions and links of memories that do not own them, and entities of nobody, are found and cut, and only they."""
+    graph, entities = await damaged(say)
+    await graph.apply([forget("dead", 1), say("lone", 2, [("Eve", "Person")])], timeout=60)
+    ada = entities["Person", "ada"]
+    before = (dict(ada.mentions), dict(ada.links))
+    ada.mentions["dead"] = None
+    ada.links["nobody", 0] = ada.links["m", 7] = ("Person", "bob")
+    entities["Person", "eve"].mentions.clear()
+    for limit in (1, 10):
+        _, edges, orphans = await whole(graph, "u1", limit)
+        assert sorted(edge.memory_id for edge in edges) == ["dead", "m", "nobody"]
+        assert [(orphan.type, orphan.key) for orphan in orphans] == [("Person", "eve")]
+    assert await graph.still_loose(edges, orphans) == (edges, orphans)
+    assert await graph.cut_loose(edges, orphans) == 4
+    assert (ada.mentions, ada.links) == before
+    assert sorted(entities) == [("Person", "ada"), ("Person", "bob")]
+    assert await graph.cut_loose(edges, orphans) == 0
+
+
+async def test_an_entity_in_memory_goes_with_its_last_loose_end(say):
+    """What only a loose end held goes with it."""
+    graph, entities = await damaged(say)
+    await graph.apply([say("lone", 1, [("Eve", "Person")])], timeout=60)
+    del graph._tenants["u1"].memories["lone"]
+    _, edges, orphans = await whole(graph, None)
+    assert await graph.cut_loose(edges, orphans) == 1
+    assert ("Person", "eve") not in entities
