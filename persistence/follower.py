@@ -108,7 +108,8 @@ def _writes(memories: Sequence[Memory]) -> list[GraphWrite]:
     return [graph_write(memory) for memory in memories]
 
 
-def graph_write(memory: Memory) -> GraphWrite:
+def graph_write(memory: Memory, *, force: bool = False, generation: int | None = None) -> GraphWrite:
     """Return what the graph has to be told of a live memory as truth has it."""
     fragment = project(memory)
-    return GraphWrite(memory.user_id, memory.id, memory.version, fragment.bucket, memory.created_at, fragment)
+    identity = (memory.user_id, memory.id, memory.version, fragment.bucket, memory.created_at)
+    return GraphWrite(*identity, fragment, force, generation)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from persistence.records import Entity, Relationship, normalise
 
@@ -39,8 +39,7 @@ class Projectable(Protocol):
     def relationships(self) -> tuple[Relationship, ...]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(NamedTuple):
     """An entity the memory speaks of: the node's identity and name, and what lies on the edge to it."""
 
     type: str
@@ -49,8 +48,7 @@ class Mention:
     properties: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(NamedTuple):
     """A relationship the memory states; ``source`` and ``target`` are positions in the fragment's mentions."""
 
     source: int
@@ -179,7 +177,11 @@ def _canonical_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
     """One form per value: JSON stores do not keep 1.0 and 1 apart, nor -0.0 and 0, nor 1e23 and its digits."""
     if not properties:
         return {}
-    return {key: _canonical_value(value) for key, value in properties.items() if value is not None}
+    return {
+        key: value if type(value) is str else _canonical_value(value)
+        for key, value in properties.items()
+        if value is not None
+    }
 
 
 def _canonical_value(value: Any) -> Any:

@@ -276,7 +276,7 @@ class Relay:
 
 def _job(entry: OutboxEntry, truth: Truth) -> _Job:
     if truth.memory is not None:
-        return _Job(entry, replace(graph_write(truth.memory), force=entry.forced), truth)
+        return _Job(entry, graph_write(truth.memory, force=entry.forced), truth)
     # Neither a memory nor a tombstone: truth lost it, so the graph must not have it either.
     version = truth.tombstone.version if truth.tombstone else entry.version
     return _Job(entry, replace(deletion(Key(entry.user_id, entry.id), version), force=entry.forced), truth)

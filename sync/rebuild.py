@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import anyio.to_thread
@@ -43,10 +43,14 @@ OUTAGES = (GraphUnavailableError, GraphWriteExpiredError)
 
 @dataclass(slots=True)
 class Written:
-    """What a rebuild has written so far, and where it is."""
+    """What a rebuild has written so far, and where it is.
+
+    ``bare``: the graph had no entity of this scope at the beginning, so nothing can hang loose. None: not asked yet.
+    """
 
     generation: int
     phase: str = "walk"
+    bare: bool | None = None
     after: list[str] | None = None
     memories: int = 0
     edges: int = 0
@@ -84,6 +88,9 @@ class Rebuild:
 
     async def run(self) -> None:
         """Go through what is left of the phases."""
+        if self.written.bare is None:
+            counts = await self.pair.graph(lambda store: store.counts(self.scope.user_id))
+            self.written.bare = counts.entities == 0
         phases: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "clear": self._clear,
             "walk": self._walk,
@@ -205,7 +212,9 @@ class Rebuild:
                 await self._checkpoint()
 
     async def _entities(self) -> None:
-        """Remove the edges and entities that belong to nobody."""
+        """Remove the edges and entities that belong to nobody; where there were none before, there are none now."""
+        if self.written.bare:
+            return
         user_id = self.scope.user_id
         while True:
             at = self.written.after
@@ -225,7 +234,7 @@ class Rebuild:
 
 
 def _page(memories: Sequence[Memory], generation: int) -> _Page:
-    writes = [(memory, replace(graph_write(memory), force=True, generation=generation)) for memory in memories]
+    writes = [(memory, graph_write(memory, force=True, generation=generation)) for memory in memories]
     otherwise = [memory for memory, write in writes if write.fragment and write.fragment.digest != memory.digest]
     skipped = {memory.id for memory in otherwise}
     last = memories[-1]

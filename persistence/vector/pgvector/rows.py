@@ -18,7 +18,7 @@ import numpy as np
 from persistence.errors import EmbeddingMismatchError, InvalidInputError
 from persistence.ports.outbox import OutboxEntry
 from persistence.ports.vector import MemoryWrite
-from persistence.records import Entity, Memory, Relationship, Vector
+from persistence.records import Entity, Memory, Relationship, Vector, trusted
 from persistence.text import INT64
 
 Row = tuple[Any, ...]
@@ -44,27 +44,38 @@ async def in_thread(work: Callable[[], T], size: int) -> T:
     return work() if size < MANY else await anyio.to_thread.run_sync(work)
 
 
+#: The fields of a memory in the order of queries.MEMORY.
+_MEMORY_FIELDS = (
+    "id",
+    "user_id",
+    "agent_id",
+    "run_id",
+    "content",
+    "metadata",
+    "entities",
+    "relationships",
+    "extracted",
+    "embedding",
+    "version",
+    "digest",
+    "created_at",
+    "updated_at",
+)
+#: What a relationship's JSON leaves out where it was not given.
+_UNTYPED = {"source_type": None, "target_type": None}
+
+
 # --- out of rows ------------------------------------------------------------------------------------------------------
 
 
 def to_memory(row: Row) -> Memory:
     """Make a memory of the columns of queries.MEMORY; what is ours is not validated again."""
-    return Memory.model_construct(
-        id=row[0],
-        user_id=row[1],
-        agent_id=row[2],
-        run_id=row[3],
-        content=row[4],
-        metadata=_json(row[5]),
-        entities=tuple(_entity(e) for e in _json(row[6])),
-        relationships=tuple(_relationship(r) for r in _json(row[7])),
-        extracted=row[8],
-        embedding=None if row[9] is None else _vector(row[9]),
-        version=row[10],
-        digest=row[11],
-        created_at=row[12],
-        updated_at=row[13],
-    )
+    fields = dict(zip(_MEMORY_FIELDS, row, strict=False))  # a query may have columns of its own behind these
+    fields["metadata"] = _json(row[5])
+    fields["entities"] = tuple([trusted(Entity, entity) for entity in _json(row[6])])
+    fields["relationships"] = tuple([trusted(Relationship, _UNTYPED | relation) for relation in _json(row[7])])
+    fields["embedding"] = None if row[9] is None else _vector(row[9])
+    return trusted(Memory, fields)
 
 
 def _json(value: bytes) -> Any:
@@ -74,14 +85,6 @@ def _json(value: bytes) -> Any:
 
 
 _EMPTY: dict[bytes, Callable[[], Any]] = {b"[]": list, b"{}": dict}
-
-
-def _entity(fields: dict[str, Any]) -> Entity:
-    return Entity.model_construct(**fields)
-
-
-def _relationship(fields: dict[str, Any]) -> Relationship:
-    return Relationship.model_construct(**fields)
 
 
 def _vector(value: bytes) -> Vector:
