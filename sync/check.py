@@ -39,8 +39,6 @@ EDGES = (Kind.EDGE_MISSING, Kind.EDGE_UNEXPECTED)
 GIVE_UP = 3
 #: A graph without any memory, beside a truth with more than this many, is counted, not listed.
 COUNT_FROM = 1_000
-#: A tenant with more memories than this is compared as finely as all of them together.
-FEW = 50_000
 #: All memories together are counted up to this, and estimated beyond.
 ESTIMATED = 1_000
 #: Seconds for bringing this process's own graph up to truth.
@@ -121,11 +119,17 @@ class Check:
 
     async def _to_do(self) -> list[AsyncGenerator[Found]]:
         keys = self.scope.keys
+        self._say_what_is_read()
         if not self.pair.independent and not await self._follow():
             return []
         if keys is not None:
             return [self._named_memories(keys)]
         return self._phases()
+
+    def _say_what_is_read(self) -> None:
+        for store in (self.pair.parts.truth.store, self.pair.parts.graph.store):
+            if not store.aggregates:
+                self.tally.note(f"{store.kind} cannot sum up by itself: all of its rows were read, without content.")
 
     async def _follow(self) -> bool:
         """Bring this process's own projection up to truth; False where there is no copy to look at."""
@@ -180,8 +184,7 @@ class Check:
     async def _counted(self) -> AsyncGenerator[Found]:
         """Count what truth has and no outbox entry speaks of; list the first of it."""
         user_id = self.scope.user_id
-        sums = await self.pair.truth(lambda store: store.bucket_sums(user_id, EVERYTHING, bits=scan.ALL_BITS))
-        self.tally.vector = sum(each.count for each in sums.values())
+        self.tally.vector = await scan.size_of_truth(self.pair, await self._wanted(EVERYTHING, scan.ALL_BITS))
         outbox = await self.pair.truth(lambda store: store.outbox_stats(user_id, bound=self.tally.vector))
         page = await self.pair.truth(lambda store: store.walk(user_id, after=None, limit=TOGETHER))
         drift = await confirm(self.pair, [Key(memory.user_id, memory.id) for memory in page])
@@ -192,11 +195,10 @@ class Check:
     # --- phases -------------------------------------------------------------------------------------------------
 
     async def _scan(self) -> AsyncGenerator[Found]:
-        few = self.scope.user_id is not None and (await self.size() or 0) <= FEW
-        bits = scan.TENANT_BITS if few else scan.ALL_BITS
+        bits = scan.bits_for(self.scope.user_id, await self.size() or 0)
         for span in await self._spans(AT_ONCE, most=1 << bits):
             try:
-                sizes, parts = await scan.compare(self.pair, self.scope.user_id, span, bits)
+                sizes, parts = await scan.compare(self.pair, await self._wanted(span, bits))
                 if self.counting and sizes.graph == 0 and sizes.vector > COUNT_FROM and await self._emptied():
                     self.emptied = True
                     async for found in self._counted():
@@ -212,6 +214,10 @@ class Check:
                 self.tally.graph += sizes.graph
                 self.position.failed = 0
             await self._passed(span.high)
+
+    async def _wanted(self, span: Span, bits: int) -> scan.Wanted:
+        share = (span.high - span.low) / EVERYTHING.high
+        return scan.Wanted(self.scope.user_id, span, bits, int((await self.size() or AT_ONCE) * share))
 
     async def _edges(self) -> AsyncGenerator[Found]:
         for span in await self._spans(TORN_AT_ONCE, most=4_096):
@@ -294,7 +300,7 @@ class Check:
         """Return about how many memories there are in truth, None where it does not say."""
         if self.total is None:
             try:
-                bound = ESTIMATED if self.scope.user_id is None else FEW * 2
+                bound = ESTIMATED if self.scope.user_id is None else scan.TENANT * 2
                 count = await self.pair.truth(lambda store: store.count(self.scope.user_id, bound=bound))
                 self.total = count.value
             except UNREADABLE:

@@ -15,6 +15,8 @@ from sync.timing import Timing
 #: Runs that are read at once.
 PAGE = 50
 ALL_TENANTS = ""
+#: A full sync ends with a check.
+CHECKING = (RunKind.CHECK, RunKind.FULL)
 
 
 class Timetable:
@@ -66,8 +68,12 @@ class Timetable:
 
         Runs are in the order in which they began; where one has begun too long ago to count, those before it have, too.
         """
+        times = [at for kind in CHECKING if (at := await self._next_after(kind, depth, now)) is not None]
+        return max(times, default=None)
+
+    async def _next_after(self, kind: RunKind, depth: Depth, now: datetime) -> datetime | None:
         timing, before = self._timings[depth], None
-        while page := await self._read(RunQuery(RunKind.CHECK, ALL_TENANTS, finished=True), before, PAGE):
+        while page := await self._read(RunQuery(kind, ALL_TENANTS, finished=True), before, PAGE):
             times = [_after(timing, run) for run in page if _depth(run).rank >= depth.rank]
             if times and max(times) > now:
                 return max(times)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from persistence.ports.checking import EVERYTHING, BucketSum, Head, Span
+from persistence.ports.checking import EVERYTHING, BucketSum, Head, Span, summed
 from persistence.ports.outbox import Key
-from persistence.projection import BUCKET_BITS
+from persistence.projection import BUCKET_BITS, bucket
 from sync.pair import Pair
 
-#: Bits of the first comparison: 4,096 sums from each store (0.3 MB); for one tenant, which is small as a rule, 64.
-ALL_BITS, TENANT_BITS = 12, 6
+#: Bits of the first comparison: 4,096 sums from each store (0.3 MB); for a tenant of no more than that many, 64.
+ALL_BITS, TENANT_BITS, TENANT = 12, 6, 50_000
 #: Bits by which a prefix is divided further.
 STEP_BITS = 6
 #: A prefix with no more rows than this on either side is compared row by row.
@@ -32,6 +33,27 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which sums are wanted: by prefixes of so many bits, of a span with about so many rows on each side."""
+
+    user_id: str | None
+    span: Span
+    bits: int
+    rows: int
+
+    @property
+    def width(self) -> int:
+        """Buckets of one prefix."""
+        return 1 << (BUCKET_BITS - self.bits)
+
+    def readable(self) -> list[Span]:
+        """Divide the span, between prefixes, into parts that can be held at once."""
+        parts = max(1, -(-self.rows // ROWS_AT_ONCE))
+        step = max(1, (self.span.high - self.span.low) // self.width // parts) * self.width
+        return [Span(low, min(low + step, self.span.high)) for low in range(self.span.low, self.span.high, step)]
+
+
+@dataclass(frozen=True, slots=True)
 class _Part:
     """A span whose sums differ, and how many rows it has on both sides together."""
 
@@ -40,20 +62,25 @@ class _Part:
     most: int
 
 
+def bits_for(user_id: str | None, size: int) -> int:
+    """Return the bits of the first comparison; memories that would be compared row by row anyway need a single sum."""
+    if user_id is None or size > TENANT:
+        return ALL_BITS
+    return TENANT_BITS if size > FEW_ROWS else 0
+
+
 def slices(count: int) -> list[Span]:
     """Divide all buckets into ``count`` spans, a power of two."""
     width = EVERYTHING.high // count
     return [Span(i * width, (i + 1) * width) for i in range(count)]
 
 
-async def compare(pair: Pair, user_id: str | None, span: Span, bits: int) -> tuple[Sizes, list[_Part]]:
+async def compare(pair: Pair, wanted: Wanted) -> tuple[Sizes, list[_Part]]:
     """Compare the sums of a span. Raises what a store that cannot be read raises."""
-    vector, graph = await asyncio.gather(
-        _sums(pair, user_id, span, bits, True), _sums(pair, user_id, span, bits, False)
-    )
+    vector, graph = await asyncio.gather(_sums_of_truth(pair, wanted), _sums_of_graph(pair, wanted))
     sizes = Sizes(_total(vector), _total(graph))
     await pair.throttle.rows(max(sizes.vector, sizes.graph))
-    return sizes, [_part(prefix, bits, vector, graph) for prefix in sorted(_differing(vector, graph))]
+    return sizes, [_part(prefix, wanted.width, vector, graph) for prefix in sorted(_differing(vector, graph))]
 
 
 async def suspects(pair: Pair, user_id: str | None, parts: Iterable[_Part], bits: int) -> AsyncGenerator[list[Key]]:
@@ -76,7 +103,7 @@ async def suspects(pair: Pair, user_id: str | None, parts: Iterable[_Part], bits
 
 async def _divided(pair: Pair, user_id: str | None, part: _Part, bits: int) -> AsyncGenerator[list[Key]]:
     finer = min(bits + STEP_BITS, BUCKET_BITS)
-    _, below = await compare(pair, user_id, part.span, finer)
+    _, below = await compare(pair, Wanted(user_id, part.span, finer, part.most))
     async for keys in suspects(pair, user_id, below, finer):
         yield keys
 
@@ -96,45 +123,41 @@ def _unlike(vector: Sequence[Head], graph: Sequence[Head]) -> list[Key]:
     return sorted({Key(row.user_id, row.id) for row in set(vector) ^ set(graph)})
 
 
-async def _sums(pair: Pair, user_id: str | None, span: Span, bits: int, of_truth: bool) -> Sums:  # noqa: FBT001
-    """Return one side's sums; where the store cannot sum, by reading its rows a small span at a time."""
-    if of_truth:
-        if pair.parts.truth.store.aggregates:
-            return await pair.truth(lambda store: store.bucket_sums(user_id, span, bits=bits))
-    elif pair.parts.graph.store.aggregates:
-        return await pair.graph(lambda store: store.bucket_sums(user_id, span, bits=bits))
+async def _sums_of_truth(pair: Pair, wanted: Wanted) -> Sums:
+    if pair.parts.truth.store.aggregates:
+        return await pair.truth(lambda store: store.bucket_sums(wanted.user_id, wanted.span, bits=wanted.bits))
+    return await _summed_here(wanted, lambda span: pair.truth(lambda store: store.bucket_rows(wanted.user_id, [span])))
+
+
+async def _sums_of_graph(pair: Pair, wanted: Wanted) -> Sums:
+    if pair.parts.graph.store.aggregates:
+        return await pair.graph(lambda store: store.bucket_sums(wanted.user_id, wanted.span, bits=wanted.bits))
+    return await _summed_here(wanted, lambda span: pair.graph(lambda store: store.bucket_rows(wanted.user_id, [span])))
+
+
+async def _summed_here(wanted: Wanted, read: Callable[[Span], Awaitable[Sequence[Head]]]) -> Sums:
+    """Sum up what a store cannot sum up by itself, reading its rows a part of the span after another."""
     sums: dict[int, BucketSum] = {}
-    width = 1 << (BUCKET_BITS - bits)
-    for low in range(span.low, span.high, width):
-        small = [Span(low, min(low + width, span.high))]
-        if of_truth:
-            rows = await pair.truth(lambda store, small=small: store.bucket_rows(user_id, small))  # type: ignore[misc]  # mypy does not infer a default
-        else:
-            rows = await pair.graph(lambda store, small=small: store.bucket_rows(user_id, small))  # type: ignore[misc]  # mypy does not infer a default
-        if rows:
-            sums[low // width] = summed(rows)
+    for part in wanted.readable():
+        sums |= await asyncio.to_thread(_by_prefix, await read(part), part, wanted.width)
     return sums
 
 
-def summed(rows: Sequence[Head]) -> BucketSum:
-    """Return the sums of rows."""
-    digests, versions = [row.digest for row in rows], [row.version for row in rows]
-    half = 2**32
-    return BucketSum(
-        len(rows),
-        sum(digest // half for digest in digests),
-        sum(digest % half for digest in digests),
-        sum(version // half for version in versions),
-        sum(version % half for version in versions),
-    )
+def _by_prefix(rows: Sequence[Head], span: Span, width: int) -> Sums:
+    """Sum rows of a span up by prefix. One whose stored bucket is not its own is left out, and so looked at."""
+    groups = defaultdict[int, list[Head]](list)
+    for row in rows:
+        own = bucket(row.user_id, row.id)
+        if span.low <= own < span.high:
+            groups[own // width].append(row)
+    return {prefix: summed(group) for prefix, group in groups.items()}
 
 
 def _differing(vector: Sums, graph: Sums) -> set[int]:
     return {prefix for prefix in vector.keys() | graph.keys() if vector.get(prefix) != graph.get(prefix)}
 
 
-def _part(prefix: int, bits: int, vector: Sums, graph: Sums) -> _Part:
-    width = 1 << (BUCKET_BITS - bits)
+def _part(prefix: int, width: int, vector: Sums, graph: Sums) -> _Part:
     counts = [sums[prefix].count if prefix in sums else 0 for sums in (vector, graph)]
     return _Part(Span(prefix * width, (prefix + 1) * width), sum(counts), max(counts))
 
@@ -148,6 +171,11 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
         else:
             joined.append(span)
     return joined
+
+
+async def size_of_truth(pair: Pair, wanted: Wanted) -> int:
+    """Count truth's memories of a span. Raises VectorStoreError, DeadlineExceededError."""
+    return _total(await _sums_of_truth(pair, wanted))
 
 
 def _total(sums: Sums) -> int:

@@ -7,6 +7,8 @@ follows from what it finds, ``sync_policy``:
 - ``none``: it is in the record;
 - ``report_only``: alerts besides (see ``sync.alerts``);
 - ``repair``: alerts, and a repair (``truth_wins``, so with the cap on orphans), where the check was complete.
+
+After each check, runs and resolved inconsistencies older than ``run_retention`` are removed from the record.
 """
 
 from __future__ import annotations
@@ -155,6 +157,7 @@ class AutoSync:
             return
         report = await self._check(depth)
         await self._watch.look()
+        await self._sync.prune(age=self._config.run_retention)
         if report.found and report.complete and self._config.sync_policy == "repair":
             await self._repair(report)
 

@@ -126,10 +126,14 @@ class AsyncSyncService:
         pace: Pace | None = None,
         progress: OnProgress | None = None,
     ) -> SyncResult:
-        """Work the outbox off, check, repair, check again; the second report is what is left."""
+        """Work the outbox off, check, repair, check again; the second report is what is left.
+
+        Before it begins, the record of runs is cut down to the setting ``run_retention``.
+        """
         asked = asked_of(
             user_id, None, depth=depth, limit=limit, pace=pace, dry_run=dry_run, strategy=strategy, force=force
         )
+        await self.prune(age=self._parts.config.run_retention)
         return _as(SyncResult, await self._begin(RunKind.FULL, asked, progress))
 
     async def rebuild_graph(

@@ -54,6 +54,17 @@ class Head(NamedTuple):
         return Key(self.user_id, self.id)
 
 
+def summed(rows: Sequence[Head]) -> BucketSum:
+    """Sum rows up, as a store does that can."""
+    return BucketSum(
+        len(rows),
+        sum(row.digest // HALF for row in rows),
+        sum(row.digest % HALF for row in rows),
+        sum(row.version // HALF for row in rows),
+        sum(row.version % HALF for row in rows),
+    )
+
+
 class GraphHead(NamedTuple):
     """What the graph says of one memory; ``digest`` is None where it is a tombstone."""
 

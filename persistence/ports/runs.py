@@ -153,6 +153,9 @@ class RunTotals:
 class RunStore(Protocol):
     """Runs, leases and inconsistencies. Errors are those of the vector store they lie beside.
 
+    Of a run's JSON a store reads no more than this: ``request["depth"]`` and ``request["dry_run"]``, and of the report
+    ``["repaired"]`` (a repair), ``["repair"]["repaired"]`` (a full sync) and ``["memories"]`` (a rebuild).
+
     Who holds a run holds its lease; whoever takes it over gets a higher token, and from then on every call with the
     former token raises LeaseLostError and changes nothing.
     """

@@ -6,9 +6,10 @@ import pytest
 
 from persistence import Key
 from persistence.ports.runs import Kind
-from sync import AsyncSyncService, Depth, Strategy
+from sync import AsyncSyncService, Depth, Strategy, scan
 from tests.faults import drifts
 from tests.faults.drifts import QUICK, Pick, by_kind, fill, recorded
+from tests.faults.proxies import Hooked
 from tests.faults.stores import ALICE, BOB, Stores
 
 USERS = (ALICE, BOB, "Zoë 🜚", "o'hara`")
@@ -146,6 +147,49 @@ async def test_named_memories_are_checked_alone(stores: Stores) -> None:
         assert done.repaired == 2
         left = await sync.check_consistency(Depth.STRUCTURE, user_id=ALICE)
         assert dict(left.counts) == {Kind.MISSING: 1, Kind.EDGE_MISSING: 1}
+
+
+class Unsumming(Hooked):
+    """Stands in for a store that cannot sum by itself."""
+
+    aggregates = False
+
+
+async def test_a_store_that_cannot_sum_is_read_row_by_row(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where neither store can sum, rows are read, some at a time: the same drift is found, and the report says so."""
+    monkeypatch.setattr(scan, "ROWS_AT_ONCE", 50)
+    vector, graph = Unsumming(stores.vector()), Unsumming(stores.graph())
+    async with stores.service(vector=vector, graph=graph) as memories:
+        pick = Pick(await fill(memories, USERS, 100), seed=8)
+        planted = {kind: set(pick(5)) for kind in QUICK}
+        for kind, keys in planted.items():
+            await QUICK[kind](stores, sorted(keys))
+        sync = AsyncSyncService(memories)
+        report = await sync.check_consistency()
+        assert by_kind(report.inconsistencies) == planted
+        assert (report.checked.vector, report.checked.graph) == (395, 395)
+        assert [note for note in report.notes if "cannot sum" in note] == [
+            "pgvector cannot sum up by itself: all of its rows were read, without content.",
+            "neo4j cannot sum up by itself: all of its rows were read, without content.",
+        ]
+        assert vector.calls["bucket_sums"] == graph.calls["bucket_sums"] == 0
+        assert vector.calls["bucket_rows"] > 400 // 50
+        of_one = await sync.check_consistency(user_id=ALICE)
+        assert by_kind(of_one.inconsistencies) == by_kind(one for one in report.inconsistencies if one.user_id == ALICE)
+        assert (await sync.repair_inconsistencies(dry_run=False)).in_step
+
+
+async def test_a_rebuild_leaves_nothing_loose(stores: Stores) -> None:
+    """A rebuild over a graph with all kinds of drift ends in step: strays, ghosts and what truth has not are gone."""
+    async with stores.service() as memories:
+        pick = Pick(await fill(memories, USERS, 60), seed=9)
+        for plant in (*QUICK.values(), drifts.mentions_gone, drifts.relationships_gone, drifts.relationships_added):
+            await plant(stores, pick(4))
+        await drifts.entities_added(stores, pick(4))
+        built = await AsyncSyncService(memories).rebuild_graph()
+        assert (built.complete, built.pending, built.removed) == (True, 0, 4 + 4 + 4)
+        assert (await AsyncSyncService(memories).check_consistency(Depth.FULL)).in_step
+        await stores.assert_in_step()
 
 
 async def test_a_tenant_nobody_knows(stores: Stores) -> None:

@@ -112,6 +112,37 @@ async def test_checks_by_hand_count(stores: Stores, clock: Clock) -> None:
         assert (await depths(memories))[3:] == ["structure", "quick"]
 
 
+async def test_a_full_sync_counts_as_a_check(stores: Stores, clock: Clock) -> None:
+    """A full sync of all tenants made by hand, or from cron, is a check of its depth: none is due right after it."""
+    async with stores.service(**ALL_DEPTHS) as memories:
+        sync, auto = AsyncSyncService(memories), AutoSync(memories, clock=clock)
+        await sync.full_sync(Depth.FULL)
+        await auto.turn()
+        assert (auto.checks, [run.kind for run in await sync.list_runs()]) == (0, [RunKind.FULL])
+        clock.forward(hours=1)
+        await auto.turn()
+        assert auto.checks == 1
+
+
+async def test_old_runs_leave_the_record(stores: Stores, clock: Clock) -> None:
+    """After a scheduled check, and before a full sync, ended runs beyond the retention go; the newest of each stays."""
+    async with stores.service(**ALL_DEPTHS) as memories:
+        sync, auto = AsyncSyncService(memories), AutoSync(memories, clock=clock)
+        for _ in range(3):
+            await sync.check_consistency(user_id=ALICE)
+        await stores.rows("UPDATE runs SET finished_at = finished_at - interval '31 days'")
+        await auto.turn()
+        assert [run.user_id for run in await sync.list_runs()] == [None, ALICE]
+        await sync.check_consistency(user_id=ALICE)
+        await stores.rows("UPDATE runs SET finished_at = finished_at - interval '31 days'")
+        await sync.full_sync()
+        assert [(run.kind, run.user_id) for run in await sync.list_runs()] == [
+            (RunKind.FULL, None),
+            (RunKind.CHECK, ALICE),
+            (RunKind.CHECK, None),
+        ]
+
+
 async def test_the_record_is_read_as_far_back_as_it_matters(stores: Stores) -> None:
     """A rare check is found behind very many others."""
     async with stores.service(**ALL_DEPTHS) as memories:

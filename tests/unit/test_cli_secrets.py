@@ -37,7 +37,8 @@ def test_known_secrets_are_masked_anywhere():
     """The passwords of flags and environment are masked wherever they stand, as written and as meant."""
     mask = Masker(
         ["postgresql://ada:p%40ss%2Fword@h/db", None],
-        {"NEO4J_PASSWORD": "swordfish", "DATABASE_URL": "postgresql://x:opensesame@h", "PATH": "/usr/bin"},
+        {"NEO4J_PASSWORD": "swordfish", "DATABASE_URL": "postgresql://x:opensesame@h", "PATH": "/usr/bin"}
+        | {"DIPTYCH_SYNC_WEBHOOK_URL": "https://hooks.example/T0/abcdef"},
     )
-    said = mask("p@ss/word p%40ss%2Fword swordfish opensesame /usr/bin")
-    assert said == "*** *** *** *** /usr/bin"
+    said = mask("p@ss/word p%40ss%2Fword swordfish opensesame https://hooks.example/T0/abcdef /usr/bin")
+    assert said == "*** *** *** *** *** /usr/bin"

@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from persistence.ports.checking import BucketSum, GraphHead, Head, Span, Standing
+from persistence.ports.checking import BucketSum, GraphHead, Head, Span, Standing, summed
 from persistence.ports.runs import Kind
 from sync.compare import classify, visible
 from sync.orphans import allowed
-from sync.scan import slices, summed
+from sync.scan import slices
 
 LIVE, GONE, NOTHING, LISTED = (
     Standing(5, 77, pending=False),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from persistence.graph.memory.guarded import Guarded
 from persistence.graph.memory.loose import cut, is_lone, is_torn, loose_ends, still_stray
 from persistence.graph.memory.tenant import Node, Tenant
 from persistence.ports.checking import (
-    HALF,
     BucketSum,
     EntityPage,
     GraphHead,
@@ -17,6 +16,7 @@ from persistence.ports.checking import (
     OrphanEntity,
     Span,
     StrayEdge,
+    summed,
 )
 from persistence.ports.outbox import Key
 from persistence.projection import BUCKET_BITS
@@ -104,17 +104,7 @@ def _sums(tenants: Tenants, span: Span, shift: int) -> dict[int, BucketSum]:
     rows: dict[int, list[Head]] = {}
     for bucket, row in _rows(tenants, span):
         rows.setdefault(bucket >> shift, []).append(row)
-    return {prefix: _sum(same) for prefix, same in rows.items()}
-
-
-def _sum(rows: Sequence[Head]) -> BucketSum:
-    digests, versions = [divmod(row.digest, HALF) for row in rows], [divmod(row.version, HALF) for row in rows]
-    return BucketSum(len(rows), *_totals(digests), *_totals(versions))
-
-
-def _totals(halves: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    high, low = zip(*halves, strict=True)
-    return sum(high), sum(low)
+    return {prefix: summed(same) for prefix, same in rows.items()}
 
 
 def _torn(tenants: Tenants, span: Span) -> Iterator[Key]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from persistence.graph.neo4j import statements
 from persistence.graph.neo4j.connection import Connection
-from persistence.ports.checking import BucketSum, EntityPage, GraphHead, Head, OrphanEntity, Span, StrayEdge
+from persistence.ports.checking import EVERYTHING, BucketSum, EntityPage, GraphHead, Head, OrphanEntity, Span, StrayEdge
 from persistence.ports.outbox import Key
 from persistence.projection import BUCKET_BITS
 
@@ -41,7 +41,8 @@ class Checking(Protocol):
         return int(record["removed"])
 
     async def bucket_sums(self, user_id: str | None, span: Span, *, bits: int) -> dict[int, BucketSum]:
-        statement = statements.BUCKET_SUMS[user_id is not None]
+        whole = user_id is not None and bits == 0 and span == EVERYTHING
+        statement = statements.BUCKET_SUMS_WHOLE if whole else statements.BUCKET_SUMS[user_id is not None]
         width = 1 << (BUCKET_BITS - bits)
         rows = await self._rows(statement, user_id=user_id, low=span.low, high=span.high, width=width)
         return {prefix: BucketSum(*sums) for prefix, *sums in rows}

@@ -34,6 +34,7 @@ APPLY = _load("apply")
 AWAIT_INDEXES = _load("await_indexes")
 BUCKET_ROWS = {False: _load("bucket_rows_all"), True: _load("bucket_rows_tenant")}
 BUCKET_SUMS = _either("bucket_sums", "bucket_sums")
+BUCKET_SUMS_WHOLE = _load("bucket_sums_whole")
 CLEAR_EDGES = _load("clear_edges")
 CLEAR_ENTITIES = _load("clear_entities")
 CLEAR_MEMORIES = _load("clear_memories")

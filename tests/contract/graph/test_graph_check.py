@@ -66,7 +66,7 @@ def bucket_of(writes: Iterable[GraphWrite], key: Key) -> int:
 
 
 @pytest.mark.parametrize("user_id", [None, *USERS, "nobody"])
-@pytest.mark.parametrize("bits", [1, 6, 12, 24])
+@pytest.mark.parametrize("bits", [0, 1, 6, 12, 24])
 async def test_sums_are_those_of_what_was_written(graph, written, user_id, bits):
     """Count and sums of halves per prefix, of all or of one tenant, are exact; tombstones are in none of them."""
     for span in SPANS:
