@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
+from typing import NamedTuple
+
+from pydantic import SecretStr
 
 from persistence import urls
 from persistence.assembly import Adapters, assemble
@@ -17,6 +20,17 @@ from persistence.ports.vector import VectorStore
 from persistence.settings import PersistenceConfig
 
 GRAPH_SCHEMES = frozenset({"neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc"})
+#: The graph's database on the embedded server, beside the truth's.
+GRAPH_DATABASE = "diptych_graph"
+#: Of the truth's schema, in the name of the graph's: PostgreSQL's names have 63 bytes.
+LONGEST_NAME = 57
+
+
+class Place(NamedTuple):
+    """Where a graph's tables are."""
+
+    url: str
+    schema: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +48,21 @@ async def build(given: Given, environ: Mapping[str, str]) -> tuple[PersistenceCo
     """Make the adapters, not opened yet. Raises ConfigurationError."""
     config = configured(given)
     vector = given.vector if given.vector and not isinstance(given.vector, str) else await make_vector(config, environ)
-    graph = given.graph if given.graph and not isinstance(given.graph, str) else make_graph(config, environ)
+    graph = given.graph if given.graph and not isinstance(given.graph, str) else await _make_graph(given, environ)
     if not config.enable_graph_store:
         graph = None
     return config, Adapters(
         vector, graph, given.embedder or make_embedder(config), given.extractor or make_extractor(config)
     )
+
+
+async def _make_graph(given: Given, environ: Mapping[str, str]) -> GraphStore | None:
+    """Make the graph's adapter; beside a truth that the caller brought, no server is started for one by default."""
+    config = configured(given)
+    source = urls.graph_source(config, environ)
+    if given.vector and not isinstance(given.vector, str) and source.origin == "default":
+        config = config.model_copy(update={"graph_url": SecretStr(urls.MEMORY)})
+    return await make_graph(config, environ)
 
 
 def configured(given: Given) -> PersistenceConfig:
@@ -114,8 +137,8 @@ async def _embedded_url(config: PersistenceConfig) -> str:
     return url
 
 
-def make_graph(config: PersistenceConfig, environ: Mapping[str, str]) -> GraphStore | None:
-    """Make the graph's adapter; None for ``none://``."""
+async def make_graph(config: PersistenceConfig, environ: Mapping[str, str]) -> GraphStore | None:
+    """Make the graph's adapter, starting the embedded server where the graph is there; None for ``none://``."""
     url = urls.graph_source(config, environ).url.get_secret_value()
     kind = urls.scheme(url)
     if kind == "none":
@@ -127,9 +150,30 @@ def make_graph(config: PersistenceConfig, environ: Mapping[str, str]) -> GraphSt
         module = _adapter("persistence.graph.neo4j", "neo4j")
         store: GraphStore = module.Neo4jGraph(url, pool_size=config.pool_size, connect_timeout=config.connect_timeout)
         return store
+    if (place := await graph_on_postgres(config, environ)) is not None:
+        module = _adapter("persistence.graph.postgres", "pgvector")
+        tables: GraphStore = module.PostgresGraph(
+            place.url, schema=place.schema, pool_size=config.pool_size, connect_timeout=config.connect_timeout
+        )
+        return tables
     raise ConfigurationError(
-        f"{urls.mask(url)} names no graph store of this version.", hint="use neo4j://…, memory:// or none://"
+        f"{urls.mask(url)} names no graph store of this version.",
+        hint="use neo4j://…, postgresql://…, embedded://, memory:// or none://",
     )
+
+
+async def graph_on_postgres(config: PersistenceConfig, environ: Mapping[str, str]) -> Place | None:
+    """Return where the graph's tables are; None where the graph is not on PostgreSQL. Starts the embedded server."""
+    url = urls.graph_source(config, environ).url.get_secret_value()
+    kind = urls.scheme(url)
+    schema = f"{config.schema_name[:LONGEST_NAME]}_graph"
+    if kind in urls.POSTGRES_SCHEMES:
+        return Place(url, schema)
+    if kind != "embedded":
+        return None
+    server = await _embedded_url(config)
+    module = _adapter("persistence.graph.postgres", "embedded")
+    return Place(await module.ensure_database(server, GRAPH_DATABASE, connect_timeout=config.connect_timeout), schema)
 
 
 def make_embedder(config: PersistenceConfig) -> Embedder:

@@ -22,7 +22,9 @@ class PersistenceConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     vector_url: SecretStr | None = Field(None, description="Where the truth is: postgresql://…, embedded://.")
-    graph_url: SecretStr | None = Field(None, description="Where the graph is: neo4j://…, memory://, none://.")
+    graph_url: SecretStr | None = Field(
+        None, description="Where the graph is: neo4j://…, postgresql://…, embedded://, memory://, none://."
+    )
     home: Path = Field(
         Path("~/.local/share/diptych"), description="The folder of local servers and the embedded default."
     )

@@ -59,14 +59,15 @@ def vector_source(config: PersistenceConfig, environ: Mapping[str, str]) -> Sour
 
 
 def graph_source(config: PersistenceConfig, environ: Mapping[str, str]) -> Source:
-    """Say which graph is meant: the setting, NEO4J_URI, else one in memory that is projected from truth."""
+    """Say which graph is meant: the setting, NEO4J_URI, else one beside the embedded truth, or one in memory."""
     if not config.enable_graph_store:
         return Source(SecretStr(NONE), "enable_graph_store")
     if config.graph_url:
         return Source(config.graph_url, "setting")
     if environ.get("NEO4J_URI"):
         return Source(SecretStr(_neo4j_url(environ)), "NEO4J_URI")
-    return Source(SecretStr(MEMORY), "default")
+    embedded = scheme(vector_source(config, environ).url.get_secret_value()) == "embedded"
+    return Source(SecretStr(EMBEDDED if embedded else MEMORY), "default")
 
 
 def _postgres_url(environ: Mapping[str, str]) -> str:

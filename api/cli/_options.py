@@ -24,7 +24,7 @@ GraphUrl = Annotated[
     typer.Option(
         "--graph-url",
         metavar="URL",
-        help="Where the graph is: neo4j://…, memory://, none://. Else DIPTYCH_GRAPH_URL.",
+        help="Where the graph is: neo4j://…, postgresql://…, memory://, none://. Else DIPTYCH_GRAPH_URL.",
         rich_help_panel=PANEL,
         show_default=False,
     ),

@@ -16,12 +16,20 @@ def test_the_demo_tells_itself_on_the_embedded_default(bare):
     try:
         ran = bare("demo")
         assert ran.code == 0, ran.out + ran.err
-        assert "8. " in ran.out
+        assert "9. Plant a drift, find it, heal it" in ran.out
         assert "✗" not in ran.out
         assert "\x1b" not in ran.out
         assert "all as they should be" in ran.out
-        again = check(bare("demo", "--json"))
+        again = check(bare("demo", "--json"), steps=9)
         assert again["duration_ms"] < 30_000
+        drift = again["steps"][8]["facts"]
+        assert drift["found"] >= drift["repaired"] >= 1
+        # The graph outlives the processes that wrote it, and is a copy of its own.
+        ran = bare("check", "--depth", "full", "--json")
+        assert ran.code == 0, ran.err
+        report = ran.json
+        assert (report["in_step"], report["independent"]) == (True, True)
+        assert report["checked"]["graph"] == again["steps"][7]["facts"]["memories"]
     finally:
         bare("local", "down")
 

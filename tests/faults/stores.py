@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 
 from persistence import AsyncPersistenceService, Entity, Key, PersistenceConfig, Relationship
 from persistence.graph.neo4j import Neo4jGraph
+from persistence.graph.postgres import PostgresGraph
 from persistence.ports.graph import GraphStore
 from persistence.ports.vector import VectorStore
 from persistence.projection import Fragment, project
@@ -89,7 +90,7 @@ class Stores:
         """Return an adapter on the truth, not opened."""
         return PgVectorStore(self.postgres, schema=self.schema, pool_size=pool_size)
 
-    def graph(self) -> Neo4jGraph:
+    def graph(self) -> GraphStore:
         """Return an adapter on the graph, not opened."""
         return Neo4jGraph(self.neo4j, pool_size=8)
 
@@ -164,16 +165,20 @@ class Stores:
             nodes[key].edges.append((e["s_type"], e["s_key"], e["type"], e["t_type"], e["t_key"]))
         return nodes
 
+    async def entities(self) -> list[dict[str, Any]]:
+        """Return all entities in the graph, and whether a memory mentions them."""
+        return await self.cypher(
+            "MATCH (e:DiptychEntity) "
+            "RETURN e.user_id AS user_id, e.key AS key, exists((e)<-[:MENTIONS]-(:DiptychMemory)) AS mentioned"
+        )
+
     async def differences(self) -> list[str]:
         """Say where the graph is not exactly what truth projects to; nothing where both are in step."""
         truth, nodes = await self.truth(), await self.nodes()
         found = [f"{key}: in the graph, not in truth" for key in nodes.keys() - truth.keys()]
         for key, (version, digest, fragment) in sorted(truth.items()):
             found += _compare(key, version, digest, fragment, nodes.get(key))
-        orphans = await self.cypher(
-            "MATCH (e:DiptychEntity) WHERE NOT (e)<-[:MENTIONS]-(:DiptychMemory) RETURN e.user_id, e.type, e.key"
-        )
-        return found + [f"orphan entity {orphan}" for orphan in orphans]
+        return found + [f"orphan entity {entity}" for entity in await self.entities() if not entity["mentioned"]]
 
     async def assert_in_step(self) -> None:
         """Fail where something is in doubt, dead, missing, twice, or otherwise than truth says."""
@@ -197,6 +202,61 @@ class Stores:
     async def assert_doubts_listed(self) -> None:
         """Fail where a memory differs from truth that the outbox does not list."""
         assert await self.unseen() == []
+
+
+class StoresOnPostgres(Stores):
+    """The same with the graph in a schema beside the truth's: ``neo4j`` is the URL of that database."""
+
+    def graph(self) -> GraphStore:
+        return PostgresGraph(self.neo4j, schema=self.graph_schema, pool_size=8)
+
+    @property
+    def graph_schema(self) -> str:
+        """The schema of the graph, as it is named after the truth's."""
+        return f"{self.schema}_graph"
+
+    async def _graph_rows(self, query: str) -> list[dict[str, Any]]:
+        connection = await psycopg.AsyncConnection.connect(self.neo4j, autocommit=True, row_factory=dict_row)
+        async with connection:
+            await connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(self.graph_schema)))
+            return await (await connection.execute(query)).fetchall()  # type: ignore[arg-type]
+
+    async def entities(self) -> list[dict[str, Any]]:
+        return await self._graph_rows("""
+            SELECT user_id, key, EXISTS (SELECT FROM mentions AS x WHERE x.entity = e.number) AS mentioned
+            FROM entities AS e
+        """)
+
+    async def nodes(self) -> dict[Key, Node]:
+        mentions = await self._graph_rows("""
+            SELECT x.memory, e.user_id, e.type, e.key, x.properties
+            FROM mentions AS x JOIN entities AS e ON e.number = x.entity
+        """)
+        edges = await self._graph_rows("""
+            SELECT x.memory, s.type AS s_type, s.key AS s_key, x.type, t.type AS t_type, t.key AS t_key,
+                s.user_id = m.user_id AND t.user_id = m.user_id AS walled
+            FROM edges AS x JOIN memories AS m ON m.number = x.memory
+            JOIN entities AS s ON s.number = x.source JOIN entities AS t ON t.number = x.target
+        """)
+        assert all(edge["walled"] for edge in edges), "an edge crosses the wall between tenants"
+        return {
+            Key(row["user_id"], row["id"]): Node(
+                row["version"],
+                row["digest"],
+                row["digest"] is not None,
+                [
+                    [m["user_id"], m["type"], m["key"], m["properties"]]
+                    for m in mentions
+                    if m["memory"] == row["number"]
+                ],
+                [
+                    (e["s_type"], e["s_key"], e["type"], e["t_type"], e["t_key"])
+                    for e in edges
+                    if e["memory"] == row["number"]
+                ],
+            )
+            for row in await self._graph_rows("SELECT * FROM memories")
+        }
 
 
 class _Shown(NamedTuple):

@@ -1,4 +1,4 @@
-"""I3, I4, I5 and I8 of the design; each test's docstring names the guards without which it fails."""
+"""I3, I4, I5 and I8 of the design; each docstring names the guards (on PostgreSQL `apply_writes` is apply.cypher)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from persistence import GraphStoreError, Key, Outcome
 from persistence.ports.graph import GraphWrite, Verdict
 from persistence.ports.vector import MemoryDelete, Tracking
 from persistence.projection import Fragment, bucket
 from tests.faults.proxies import Hooked, failing
 from tests.faults.stores import ALICE, Stores, draft
+
+pytestmark = pytest.mark.parametrize("stores", ["neo4j", "postgres"], indirect=True)
 
 SEED = 20_240_611
 ROUNDS = 20

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from persistence.errors import ConfigurationError
 from persistence.settings import PersistenceConfig
+from persistence.urls import graph_source
 
 URL = "postgresql://ada:hunter2@localhost/x"
 
@@ -151,3 +152,20 @@ assert not seen, seen
 """
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "graph"),
+    [
+        ({}, {}, "embedded://"),
+        ({"vector_url": "embedded://"}, {}, "embedded://"),
+        ({"vector_url": "postgresql://db/app"}, {}, "memory://"),
+        ({}, {"DATABASE_URL": "postgresql://db/app"}, "memory://"),
+        ({}, {"NEO4J_URI": "bolt://graph"}, "bolt://graph/"),
+        ({"graph_url": "postgresql://db/graph"}, {}, "postgresql://db/graph"),
+        ({"enable_graph_store": False}, {}, "none://"),
+    ],
+)
+def test_the_graph_that_is_meant(given, environ, graph):
+    """Where nothing is said of the graph it is beside the embedded truth; beside another truth, in memory."""
+    assert graph_source(PersistenceConfig(**given), environ).url.get_secret_value() == graph

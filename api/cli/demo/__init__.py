@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from api.cli.demo.steps import Demo
 from api.cli.demo.story import SHORT_HISTORY, TENANT, Story, tell
 from api.cli.importing.git import commits_up_to
 from persistence.errors import ConfigurationError
+from persistence.factory import graph_on_postgres
 from persistence.results import HealthStatus
 
 #: A call may take so long here: a graph server that has just started is slow at first.
@@ -30,8 +32,9 @@ async def command(cli: Cli, folder: Folder = Path(), commits: Commits = 500) -> 
     """Show what diptych does, on real stores and real input, in half a minute.
 
     It imports the history of the git repository it stands in (a small corpus where there is none), searches it, walks
-    the graph from a hit, updates and deletes a memory, and compares both stores. Without any setting it starts a real
-    PostgreSQL of its own. All it writes belongs to a tenant of its own, which the next run empties first.
+    the graph from a hit, updates and deletes a memory, and compares both stores; where the graph is on PostgreSQL, it
+    plants a drift there and heals it. Without any setting it starts a real PostgreSQL of its own, for truth and graph.
+    All it writes belongs to a tenant of its own, which the next run empties first.
 
     Exit code 2: a step did not give what it should.
     """
@@ -43,7 +46,8 @@ async def command(cli: Cli, folder: Folder = Path(), commits: Commits = 500) -> 
     async with cli.service(enable_relay=True, write_timeout=PATIENCE_S) as service:
         if (await service.get_health()).graph.status is HealthStatus.DISABLED:
             raise ConfigurationError("The demo needs a graph, and none is configured.", hint="--graph-url memory://")
-        await Demo(service, cli.config(), story, told, progress).run()
+        place = await graph_on_postgres(cli.config(), os.environ)
+        await Demo(service, cli.config(), story, told, progress, place).run()
     told.finish()
     _farewell(cli, ok=told.ok)
     return DONE if told.ok else TROUBLE

@@ -11,6 +11,7 @@ from shlex import quote
 from rich.console import Console
 
 from api.cli._output import one_line
+from api.cli.demo.drift import plant
 from api.cli.demo.report import Told
 from api.cli.demo.show import SHOWN, command, show
 from api.cli.demo.story import TENANT, Story, choose_query
@@ -18,10 +19,12 @@ from api.cli.importing.job import Job
 from api.cli.importing.options import Request, open_input
 from persistence import AsyncPersistenceService
 from persistence.errors import VersionConflictError
+from persistence.factory import Place
 from persistence.ports.graph import GraphMemory
 from persistence.records import Memory
 from persistence.results import HealthStatus, Outcome, SearchHit, StorageStatus
 from persistence.settings import PersistenceConfig
+from sync import AsyncSyncService
 
 SAMPLE = 25
 NOTE = " (Reviewed in the demo.)"
@@ -30,20 +33,23 @@ REVIEW = {"name": "Demo review", "type": "Review"}
 
 @dataclass(slots=True)
 class Demo:
-    """The demo under way: what it works on and what it has told."""
+    """The demo under way: what it works on and what it has told. ``place``: of a graph that can be edited by SQL."""
 
     service: AsyncPersistenceService
     config: PersistenceConfig
     story: Story
     told: Told
     progress: Console
+    place: Place | None = None
     stored: int = 0
     query: str = ""
     hits: list[SearchHit] = field(default_factory=list)
 
     async def run(self) -> None:
         """Tell every step; the first one that fails is the last."""
-        steps = (self.open, self.load, self.search, self.walk, self.update, self.delete, self.again, self.status)
+        steps = [self.open, self.load, self.search, self.walk, self.update, self.delete, self.again, self.status]
+        if self.place is not None:
+            steps.append(self.drift)
         for step in steps:
             await step()
             if not self.told.ok:
@@ -200,6 +206,32 @@ class Demo:
             step.say(f"outbox: {outbox.pending} pending, {outbox.dead} dead")
         step.facts.update(memories=count.value, sampled=sampled, same=same, pending=outbox and outbox.pending)
         step.offer("$ diptych status", f"$ diptych list --user {TENANT}")
+
+    async def drift(self) -> None:
+        """Plant a drift, find it, heal it."""
+        step = self.told.begin(
+            "Plant a drift, find it, heal it",
+            "Nobody is kept from editing the graph by hand. Here the demo does: by SQL, behind diptych's back. A check "
+            "finds it without reading what is in step, and a repair brings the graph back to the truth.",
+        )
+        planted = await plant(self.place, TENANT, self.config.connect_timeout) if self.place else None
+        if planted is None:
+            step.check("a memory with edges, to take them from", passed=False)
+            return
+        memory_id, edges = planted
+        step.say(f"planted: the {edges} edges of {memory_id} were deleted from the graph")
+        sync = AsyncSyncService(self.service)
+        found = await sync.check_consistency("structure", user_id=TENANT)
+        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(found.counts.items()) if number)
+        named = memory_id in {drift.memory_id for drift in found.inconsistencies}
+        step.check(f"the check found it: {kinds}", passed=named and not found.in_step)
+        mended = await sync.repair_inconsistencies("structure", user_id=TENANT, dry_run=False)
+        step.check(f"the repair healed it: {mended.repaired} repaired", passed=mended.repaired > 0 and mended.in_step)
+        after = await sync.check_consistency("full", user_id=TENANT)
+        step.check("both stores are in step, property by property", passed=after.in_step)
+        step.facts.update(id=memory_id, planted=edges, found=found.found, repaired=mended.repaired)
+        command = f"--depth structure --user {TENANT}"
+        step.offer(f"$ diptych check {command}", f"$ diptych repair {command} --apply")
 
     async def _job(self, request: Request) -> Job:
         stop = threading.Event()

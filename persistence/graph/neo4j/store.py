@@ -9,12 +9,12 @@ from uuid import UUID
 from neo4j import Record
 
 from persistence.errors import GraphStoreError, GraphUnavailableError, GraphWriteExpiredError
+from persistence.graph.clock import ServerClock
 from persistence.graph.identity import accepted, new_graph_id
 from persistence.graph.neo4j import answers, schema, statements
 from persistence.graph.neo4j.address import parse
 from persistence.graph.neo4j.batching import Batch, batch
 from persistence.graph.neo4j.checking import Checking
-from persistence.graph.neo4j.clock import ServerClock
 from persistence.graph.neo4j.connection import Connection
 from persistence.graph.neo4j.walk import Walk
 from persistence.graph.ordering import FAN_OUT, refuse_twins

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from persistence.errors import ConfigurationError, EmbeddingMismatchError, SchemaMissingError
 from persistence.ports.vector import GraphIdentity, StoreInfo
+from persistence.postgres.migrate import lock
 from persistence.vector.pgvector import index
 from persistence.vector.pgvector.connecting import Connection
 from persistence.vector.pgvector.queries import Queries
@@ -49,7 +50,7 @@ async def bind_model(connection: Connection, model: str, dimension: int) -> Stor
 
 async def _bind_first(connection: Connection, model: str, dimension: int) -> StoreInfo:
     async with connection.transaction():
-        await connection.execute(_SQL.get("lock_schema"))
+        await lock(connection)
         cursor = await connection.execute(_SQL.get("bind_model"), {"model": model, "dimension": dimension})
         if cursor.rowcount:
             await _shape(connection, dimension)

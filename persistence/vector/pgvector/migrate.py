@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import psycopg
-from psycopg import sql
 
 from persistence.errors import ConfigurationError, SchemaMissingError, SchemaTooNewError, VectorStoreConflictError
+from persistence.postgres.migrate import apply_missing, lock, version
+from persistence.postgres.queries import Migration
 from persistence.vector.pgvector.connecting import Connection, conninfo, direct
 from persistence.vector.pgvector.errors import translated
-from persistence.vector.pgvector.queries import Migration, Queries, migrations
+from persistence.vector.pgvector.queries import Queries, migrations
 
 _SCHEMA = Queries("schema")
-_SESSION = Queries("session")
 _OLDEST_SERVER = 140000
 _OLDEST_EXTENSION = (0, 8)
 _CONNECT_TIMEOUT = 5.0
@@ -57,11 +57,7 @@ async def upgrade(url: str, *, schema: str = "diptych", connect_timeout: float =
 
 async def status(connection: Connection, schema: str) -> SchemaStatus:
     """Say which version of the schema is there."""
-    known = migrations()[-1].version
-    cursor = await connection.execute(_SCHEMA.get("migrations_exist"), {"schema": schema})
-    if await cursor.fetchone() != (True,):
-        return SchemaStatus(0, known)
-    return SchemaStatus(await _version(connection, schema), known)
+    return SchemaStatus(await version(connection, schema), migrations()[-1].version)
 
 
 async def ensure(connection: Connection, schema: str, *, auto_upgrade: bool) -> Extension:
@@ -69,14 +65,14 @@ async def ensure(connection: Connection, schema: str, *, auto_upgrade: bool) -> 
 
     Raises SchemaMissingError, SchemaTooNewError, ConfigurationError.
     """
-    version, known = await status(connection, schema)
-    if version < known and not auto_upgrade:
-        what = f"is at version {version}, this diptych needs {known}" if version else "has not been made"
+    there, known = await status(connection, schema)
+    if there < known and not auto_upgrade:
+        what = f"is at version {there}, this diptych needs {known}" if there else "has not been made"
         raise SchemaMissingError(f"The schema {schema!r} {what}.")
-    if version < known:
+    if there < known:
         await migrate(connection, schema)
-    elif version > known:
-        raise _too_new(schema, version, known)
+    elif there > known:
+        raise _too_new(schema, there, known)
     return await _checked_extension(connection)
 
 
@@ -96,25 +92,12 @@ async def migrate(connection: Connection, schema: str) -> tuple[int, int]:
 
 
 async def _migrate(connection: Connection, schema: str, steps: list[Migration]) -> tuple[int, int]:
-    known = steps[-1].version
-    await connection.execute(_SCHEMA.get("lock_schema"))
+    await lock(connection)
     extension = await _installed_extension(connection)
-    await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-    await connection.execute(_SCHEMA.get("search_path"), {"search_path": quoted(schema, extension.schema)})
-    await connection.execute(_SCHEMA.get("create_migrations"))
-    before = await _version(connection, schema)
+    before, known = await apply_missing(connection, schema, steps, extension.schema), steps[-1].version
     if before > known:
         raise _too_new(schema, before, known)
-    for step in steps[before:]:
-        await connection.execute(step.text, prepare=False)
-        await connection.execute(_SCHEMA.get("record_migration"), {"version": step.version, "name": step.name})
     return before, known
-
-
-async def _version(connection: Connection, schema: str) -> int:
-    query = _SCHEMA.get("schema_version", schema=sql.Identifier(schema))
-    row = await (await connection.execute(query)).fetchone()
-    return int(row[0]) if row else 0
 
 
 async def _installed_extension(connection: Connection) -> Extension:
@@ -159,12 +142,6 @@ async def _checked_extension(connection: Connection) -> Extension:
 
 def _too_new(schema: str, version: int, known: int) -> SchemaTooNewError:
     return SchemaTooNewError(f"The schema {schema!r} is at version {version}; this diptych knows {known} and older.")
-
-
-def quoted(*schemas: str) -> str:
-    """Return a search path of these schemas, temporary tables last so that none can stand in for one of ours."""
-    names = [sql.Identifier(schema).as_string(None) for schema in dict.fromkeys(schemas)]
-    return ", ".join([*names, "pg_temp"])
 
 
 async def open_schema(connection: Connection, schema: str, *, auto_upgrade: bool) -> Extension:

@@ -1,17 +1,12 @@
-"""The queries: texts from the .sql files of this package, each under a name.
-
-A file holds ``-- name: <name>``, a comment that says what the query does, and the query, as often as it likes.
-``{braces}`` are filled by psycopg.sql, never by formatting strings.
-"""
+"""The queries of this package, and the columns that they have in common."""
 
 from __future__ import annotations
 
-from importlib.resources import files
-from typing import NamedTuple
+from functools import partial
 
 from psycopg import sql
 
-_MARK = "-- name: "
+from persistence.postgres import queries
 
 #: The columns of a memory in the order of rows.to_memory.
 _NAMES = (
@@ -31,33 +26,6 @@ ENTRY = sql.SQL(
     " o.dead_at IS NOT NULL, o.disabled, o.reason, o.forced"
 )
 
-
-class Migration(NamedTuple):
-    """One step of the schema."""
-
-    version: int
-    name: str
-    text: bytes
-
-
-class Queries:
-    """The queries of one file."""
-
-    def __init__(self, subject: str) -> None:
-        text = files(__package__).joinpath("sql", f"{subject}.sql").read_text("utf-8")
-        parts = (part.partition("\n") for part in text.split(_MARK)[1:])
-        self._texts = {name.strip(): body.strip().removesuffix(";") for name, _, body in parts}
-
-    def template(self, name: str) -> sql.SQL:
-        """Return a query whose braces are still to be filled."""
-        return sql.SQL(self._texts[name])
-
-    def get(self, name: str, **parts: sql.Composable) -> bytes:
-        """Return a query, its braces filled. Made once, so that psycopg parses it once."""
-        return self.template(name).format(**parts).as_bytes(None)
-
-
-def migrations() -> list[Migration]:
-    """Return the migrations in the order of their versions; the last one's is the version this code knows."""
-    found = [entry for entry in files(__package__).joinpath("migrations").iterdir() if entry.name.endswith(".sql")]
-    return sorted(Migration(int(f.name[:4]), f.name[5:-4], f.read_bytes()) for f in found)
+#: The queries of one of this package's files, and the steps of its schema.
+Queries = partial(queries.Queries, __package__)
+migrations = partial(queries.migrations, __package__)

@@ -75,9 +75,7 @@ class PgVectorStore(Reads, Writes, Outbox, Checking, Runs):
         await self._sessions.close()
 
     async def ping(self) -> str:
-        async with self._sessions.use() as connection:
-            row = await (await connection.execute(_SQL.get("server"))).fetchone()
-        return f"PostgreSQL {row[0]}" if row else "PostgreSQL"
+        return await self._sessions.server()
 
     async def info(self) -> StoreInfo:
         async with self._sessions.use() as connection:

@@ -10,11 +10,12 @@ import pytest
 
 from persistence.graph.memory import MemoryGraph
 from persistence.graph.neo4j import Neo4jGraph
+from persistence.graph.postgres import PostgresGraph
 from persistence.ports.graph import GraphStore, GraphWrite
 from persistence.projection import bucket, project
 from persistence.records import Memory
 
-BACKENDS = ("memory_graph", "neo4j_graph")
+BACKENDS = ("memory_graph", "neo4j_graph", "postgres_graph")
 CREATED = datetime(2024, 2, 29, 12, 30, 15, 123456, tzinfo=UTC)
 
 Named = tuple[str, str] | tuple[str, str, Mapping[str, Any]]
@@ -75,6 +76,14 @@ async def memory_graph() -> AsyncIterator[MemoryGraph]:
 @pytest.fixture
 async def neo4j_graph(clean_neo4j: str) -> AsyncIterator[Neo4jGraph]:
     graph = Neo4jGraph(clean_neo4j)
+    await graph.open()
+    yield graph
+    await graph.close()
+
+
+@pytest.fixture
+async def postgres_graph(postgres_url: str, pg_schema: str) -> AsyncIterator[PostgresGraph]:
+    graph = PostgresGraph(postgres_url, schema=pg_schema)
     await graph.open()
     yield graph
     await graph.close()

@@ -46,8 +46,11 @@ async def test_an_emptied_graph_is_known_again(graph):
     if graph.kind == "memory":
         graph = MemoryGraph()
         database_id = graph._stamp.database_id
-    else:
+    elif graph.kind == "neo4j":
         await graph._connection.run("MATCH (s:DiptychStore) DELETE s")
+    else:
+        async with graph._sessions.use() as connection:
+            await connection.execute("DELETE FROM store_info")
     known = GraphIdentity(uuid4(), database_id)
     assert await graph.identify(truth, known) == known
     assert await graph.identify(truth, None) == known

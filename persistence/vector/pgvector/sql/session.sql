@@ -24,14 +24,6 @@ SELECT set_config('statement_timeout', %(timeout)s, false);
 -- Let this transaction use the index on metadata, which gives bitmaps only.
 SELECT set_config('enable_bitmapscan', 'on', true);
 
--- name: begin
--- Begin a transaction.
-BEGIN;
-
--- name: server
--- What the server is.
-SELECT current_setting('server_version'), current_setting('server_version_num')::integer;
-
 -- name: durability
 -- What decides whether a commit that was acknowledged survives a crash.
 SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') ORDER BY name;

@@ -1,4 +1,4 @@
-"""Concurrent writers on a real Neo4j: nothing lost, nothing left over, no stale writer wins."""
+"""Concurrent writers on a real Neo4j and a real PostgreSQL: nothing lost, nothing left over, no stale writer wins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import pytest
 from persistence.errors import GraphConflictError
 from persistence.graph.memory import MemoryGraph
 from persistence.graph.neo4j import Neo4jGraph
-from persistence.ports.graph import GraphWrite
+from persistence.graph.postgres import PostgresGraph
+from persistence.ports.graph import GraphStore, GraphWrite
 from persistence.ports.outbox import Key
 from persistence.ports.vector import Tombstone
 from persistence.projection import bucket, project
@@ -28,9 +29,24 @@ HOT = [f"hot {n}" for n in range(30)]
 IDS = [f"m{n:02}" for n in range(60)]
 
 
-@pytest.fixture
-async def graph(clean_neo4j: str) -> AsyncIterator[Neo4jGraph]:
-    graph = Neo4jGraph(clean_neo4j, pool_size=2 * WRITERS)
+COUNTED = """
+    SELECT
+        (SELECT count(*) FROM mentions) AS mentions, (SELECT count(*) FROM edges) AS relations,
+        (SELECT count(*) FROM entities) AS entities,
+        (
+            SELECT count(*) FROM entities AS e
+            WHERE NOT EXISTS (SELECT FROM mentions AS x WHERE x.entity = e.number)
+        ) AS orphans
+"""
+
+
+@pytest.fixture(params=["neo4j", "postgres"])
+async def graph(request: pytest.FixtureRequest) -> AsyncIterator[GraphStore]:
+    if request.param == "neo4j":
+        graph: GraphStore = Neo4jGraph(request.getfixturevalue("clean_neo4j"), pool_size=2 * WRITERS)
+    else:
+        url, schema = request.getfixturevalue("postgres_url"), request.getfixturevalue("pg_schema")
+        graph = PostgresGraph(url, schema=schema, pool_size=2 * WRITERS)
     await graph.open()
     yield graph
     await graph.close()
@@ -50,21 +66,25 @@ def delete(memory_id: str, version: int) -> GraphWrite:
     return GraphWrite("u", memory_id, version, bucket("u", memory_id), None, None)
 
 
-async def persist(graph: Neo4jGraph, writes: list[GraphWrite], seen: Counter[str], rng: random.Random) -> None:
+async def persist(graph: GraphStore, writes: list[GraphWrite], seen: Counter[str], rng: random.Random) -> None:
     """Apply until it is done; only a conflict may stand in the way."""
     while True:
         try:
             acks = await graph.apply(writes, timeout=60)
         except GraphConflictError as error:
-            seen[getattr(error.__cause__, "code", None) or "?"] += 1
+            seen[getattr(error.__cause__, "code", None) or getattr(error.__cause__, "sqlstate", None) or "?"] += 1
             await asyncio.sleep(rng.uniform(0, 0.02))  # the back-off that every caller has
         else:
             seen.update(ack.verdict.value for ack in acks)
             return
 
 
-async def in_the_store(graph: Neo4jGraph) -> dict[str, int]:
-    """Count what is there by Cypher of our own."""
+async def in_the_store(graph: GraphStore) -> dict[str, int]:
+    """Count what is there by Cypher or SQL of our own."""
+    if isinstance(graph, PostgresGraph):
+        async with graph._sessions.use() as connection:
+            cursor = await connection.execute(COUNTED)
+            return dict(zip([column.name for column in cursor.description], await cursor.fetchone(), strict=True))
     records = await graph._connection.run(
         "CALL () { MATCH (:DiptychMemory)-[r:MENTIONS]->(:DiptychEntity) RETURN count(r) AS mentions } "
         "CALL () { MATCH (:DiptychEntity)-[r]->(:DiptychEntity) RETURN count(r) AS relations } "
@@ -96,7 +116,7 @@ def program(rng: random.Random, operations: int) -> list[GraphWrite]:
     ]
 
 
-async def run(graph: Neo4jGraph, batches: list[list[GraphWrite]]) -> Counter[str]:
+async def run(graph: GraphStore, batches: list[list[GraphWrite]]) -> Counter[str]:
     """Let the writers take the batches, each its own share; return how often what happened."""
     seen: Counter[str] = Counter()
 
@@ -112,7 +132,7 @@ async def run(graph: Neo4jGraph, batches: list[list[GraphWrite]]) -> Counter[str
     return seen
 
 
-async def assert_exact(graph: Neo4jGraph, writes: list[GraphWrite]) -> None:
+async def assert_exact(graph: GraphStore, writes: list[GraphWrite]) -> None:
     """Compare everything with the newest write of each memory, applied by one writer to the graph in memory."""
     model = await the_model_of(writes)
     keys = [Key("u", memory_id) for memory_id in IDS]

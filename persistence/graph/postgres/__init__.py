@@ -1,0 +1,6 @@
+"""The graph on PostgreSQL: nodes and edges in tables of a schema of their own."""
+
+from persistence.graph.postgres.database import ensure_database
+from persistence.graph.postgres.store import PostgresGraph
+
+__all__ = ["PostgresGraph", "ensure_database"]

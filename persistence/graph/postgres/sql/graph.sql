@@ -1,0 +1,40 @@
+-- name: apply
+-- Apply writes of distinct memories.
+SELECT verdicts, versions_now, now_ms FROM apply_writes(
+    %(not_after)s, %(user_ids)s, %(ids)s, %(versions)s, %(digests)s, %(buckets)s, %(forced)s, %(captions)s,
+    %(agent_ids)s, %(run_ids)s, %(created)s, %(generations)s, %(mention_counts)s, %(edge_counts)s, %(entity_users)s,
+    %(entity_types)s, %(entity_keys)s, %(m_rows)s, %(m_entities)s, %(m_names)s, %(m_properties)s, %(r_rows)s,
+    %(r_positions)s, %(r_sources)s, %(r_types)s, %(r_targets)s, %(r_properties)s
+);
+
+-- name: read
+-- What the graph holds of memories.
+SELECT * FROM read_memories(%(user_ids)s::text[], %(ids)s::text[], %(locked)s);
+
+-- name: related
+-- Memories reached from those named.
+SELECT memory_id, distance, shared, via
+FROM walk_related(
+    %(user_id)s, %(ids)s::text[], %(depth)s::integer, %(limit)s::integer, %(fan_out)s::integer, %(frontier)s::integer
+);
+
+-- name: entities
+-- A page of a tenant's entities.
+SELECT e.type, e.key, e.name FROM entities AS e
+WHERE e.user_id = %(user_id)s AND (e.type, e.key) > (%(type)s, %(key)s)
+ORDER BY e.type, e.key
+LIMIT %(limit)s;
+
+-- name: count_tenant
+-- One tenant's memories, tombstones and entities.
+SELECT count(m.digest), count(*) - count(m.digest), (SELECT count(*) FROM entities AS e WHERE e.user_id = %(user_id)s)
+FROM memories AS m
+WHERE m.user_id = %(user_id)s;
+
+-- name: count_all
+-- Everybody's.
+SELECT count(m.digest), count(*) - count(m.digest), (SELECT count(e.number) FROM entities AS e) FROM memories AS m;
+
+-- name: collect
+-- Remove tombstones that are still tombstones at no higher version.
+SELECT collect_tombstones(%(user_ids)s::text[], %(ids)s::text[], %(versions)s::bigint[]);
