@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from persistence import urls
 from persistence.assembly import Adapters, assemble
 from persistence.errors import ConfigurationError
+from persistence.files import FilePolicy
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extractor
 from persistence.ports.graph import GraphStore
@@ -79,6 +80,8 @@ def configured(given: Given) -> PersistenceConfig:
 
 async def make_vector(config: PersistenceConfig, environ: Mapping[str, str]) -> VectorStore:
     """Make the truth's adapter, starting the embedded server where that is the truth."""
+    if (in_memory := _memory_store(config, environ)) is not None:
+        return in_memory
     module, url = await _pgvector(config, environ)
     store: VectorStore = module.PgVectorStore(
         url,
@@ -97,6 +100,8 @@ async def upgrade_schema(given: Given, environ: Mapping[str, str]) -> tuple[int,
     Returns the versions before and after.
     """
     config = configured(given)
+    if _format(config, environ) is not None:
+        return await _upgrade_files(given, config, environ)
     module, url = await _pgvector(config, environ)
     versions: tuple[int, int] = await module.upgrade(
         url, schema=config.schema_name, connect_timeout=config.connect_timeout
@@ -114,6 +119,8 @@ async def upgrade_schema(given: Given, environ: Mapping[str, str]) -> tuple[int,
 async def schema_status(given: Given, environ: Mapping[str, str]) -> tuple[int, int]:
     """Return the version of the truth's schema (0: there is none) and the one that this code needs."""
     config = configured(given)
+    if (version := _format(config, environ)) is not None:
+        return version, version
     module, url = await _pgvector(config, environ)
     there, needed = await module.schema_status(url, schema=config.schema_name, connect_timeout=config.connect_timeout)
     return there, needed
@@ -127,7 +134,46 @@ async def _pgvector(config: PersistenceConfig, environ: Mapping[str, str]) -> tu
     if kind in urls.POSTGRES_SCHEMES:
         return _adapter("persistence.vector.pgvector", "pgvector"), url
     raise ConfigurationError(
-        f"{urls.mask(url)} names no vector store of this version.", hint="use postgresql://… or embedded://"
+        f"{urls.mask(url)} names no vector store of this version.",
+        hint="use postgresql://…, embedded://, file:///folder or memory://",
+    )
+
+
+def _memory_store(config: PersistenceConfig, environ: Mapping[str, str]) -> VectorStore | None:
+    """Make a truth in memory, alone or kept in files; None where the URL names another one."""
+    url = urls.vector_source(config, environ).url.get_secret_value()
+    if (kind := urls.scheme(url)) not in urls.IN_MEMORY:
+        return None
+    module = import_module("persistence.vector.memory")
+    storage = module.FileStorage(urls.folder(url), _file_policy(config)) if kind == "file" else module.Storage()
+    store: VectorStore = module.MemoryStore(storage)
+    return store
+
+
+def _format(config: PersistenceConfig, environ: Mapping[str, str]) -> int | None:
+    """Return the version of the files' format, for a truth that has no schema: opening its files upgrades them."""
+    if urls.scheme(urls.vector_source(config, environ).url.get_secret_value()) not in urls.IN_MEMORY:
+        return None
+    version: int = import_module("persistence.vector.memory").FORMAT
+    return version
+
+
+async def _upgrade_files(given: Given, config: PersistenceConfig, environ: Mapping[str, str]) -> tuple[int, int]:
+    embedder, store = given.embedder or make_embedder(config), await make_vector(config, environ)
+    try:
+        info = await store.open(model=embedder.model, dimension=embedder.dimension)
+    finally:
+        await store.close()
+        await embedder.close()
+    return info.schema_version, info.schema_version
+
+
+def _file_policy(config: PersistenceConfig) -> FilePolicy:
+    return FilePolicy(
+        fsync=config.file_fsync,
+        fsync_every=config.file_fsync_every,
+        persist_every=config.file_persist_every,
+        backups=config.file_backups,
     )
 
 
@@ -146,6 +192,10 @@ async def make_graph(config: PersistenceConfig, environ: Mapping[str, str]) -> G
     if kind == "memory":
         memory: GraphStore = import_module("persistence.graph.memory").MemoryGraph()
         return memory
+    if kind == "file":
+        module = import_module("persistence.graph.memory")
+        filed: GraphStore = module.FileGraph(urls.folder(url), _file_policy(config))
+        return filed
     if kind in GRAPH_SCHEMES:
         module = _adapter("persistence.graph.neo4j", "neo4j")
         store: GraphStore = module.Neo4jGraph(url, pool_size=config.pool_size, connect_timeout=config.connect_timeout)
@@ -158,7 +208,7 @@ async def make_graph(config: PersistenceConfig, environ: Mapping[str, str]) -> G
         return tables
     raise ConfigurationError(
         f"{urls.mask(url)} names no graph store of this version.",
-        hint="use neo4j://…, postgresql://…, embedded://, memory:// or none://",
+        hint="use neo4j://…, postgresql://…, embedded://, file:///folder, memory:// or none://",
     )
 
 

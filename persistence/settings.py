@@ -21,9 +21,12 @@ class PersistenceConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    vector_url: SecretStr | None = Field(None, description="Where the truth is: postgresql://…, embedded://.")
+    vector_url: SecretStr | None = Field(
+        None, description="Where the truth is: postgresql://…, embedded://, file:///…, memory://."
+    )
     graph_url: SecretStr | None = Field(
-        None, description="Where the graph is: neo4j://…, postgresql://…, embedded://, memory://, none://."
+        None,
+        description="Where the graph is: neo4j://…, postgresql://…, embedded://, file:///…, memory://, none://.",
     )
     home: Path = Field(
         Path("~/.local/share/diptych"), description="The folder of local servers and the embedded default."
@@ -85,6 +88,13 @@ class PersistenceConfig(BaseModel):
     sync_remind_every: Seconds = Field(86_400.0, description="Seconds between reminders of drift that stays.")
     sync_incomplete_after: int = Field(3, ge=1, le=100, description="Incomplete checks in a row that make an alert.")
     sync_webhook_url: SecretStr | None = Field(None, description="Where alerts are POSTed as JSON.")
+
+    file_fsync: Literal["always", "interval", "never"] = Field(
+        "always", description="When file stores wait for the disk: at each write, now and then, or never."
+    )
+    file_fsync_every: Seconds = Field(1.0, description="Seconds between waits for the disk, where it is now and then.")
+    file_persist_every: Seconds = Field(300.0, description="Seconds after which a file store writes a new snapshot.")
+    file_backups: int = Field(3, ge=0, le=1_000, description="Former snapshots that a file store keeps.")
 
     index_memory_mb: int = Field(
         4_096, ge=64, le=1_048_576, description="The most memory, in MB, that building the vector index may take."

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
+from persistence.errors import ConfigurationError
 from persistence.settings import PersistenceConfig
 
 EMBEDDED = "embedded://"
 MEMORY = "memory://"
 NONE = "none://"
+#: A truth in this process's memory, alone or kept in files.
+IN_MEMORY = frozenset({"memory", "file"})
 POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
 
 
@@ -40,6 +44,15 @@ def mask(url: str) -> str:
         return f"{parts.scheme}://{parts.path}"
     where = f"[{host}]" if ":" in host else host
     return urlunsplit((parts.scheme, f"{user}{where}{f':{port}' if port else ''}", parts.path, "", ""))
+
+
+def folder(url: str) -> Path:
+    """Return the folder that a ``file:///…`` URL names. Raises ConfigurationError where it is none of this machine."""
+    parts = urlsplit(url)
+    path = Path(unquote(parts.path))
+    if parts.netloc not in {"", "localhost"} or not path.is_absolute() or path == Path("/"):
+        raise ConfigurationError(f"{mask(url)} names no folder of this machine.", hint="use file:///path/to/folder")
+    return path
 
 
 def vector_source(config: PersistenceConfig, environ: Mapping[str, str]) -> Source:

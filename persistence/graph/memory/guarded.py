@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from persistence.graph.memory.tenant import Tenant
+from persistence.graph.memory.tenant import Note, Tenant
 
 T = TypeVar("T")
 
 #: Memories that are worked on upon the event loop; more of them go to a thread.
 INLINE = 50
+
+
+def nothing_against() -> None:
+    """Nothing is in the way."""
 
 
 class Guarded:
@@ -30,6 +34,25 @@ class Guarded:
             finally:
                 self._lock.release()
         return await asyncio.to_thread(self._locked, work)
+
+    async def _alter(
+        self,
+        work: Callable[[], T],
+        notes: Callable[[], Sequence[Note]],  # noqa: ARG002  # for those who keep them
+        size: int | None = None,
+        *,
+        check: Callable[[], None] = nothing_against,
+    ) -> T:
+        """Do work that changes memories, unless ``check`` raises.
+
+        ``notes`` says, before the work is done, what will be there of which memories.
+        """
+
+        def checked() -> T:
+            check()
+            return work()
+
+        return await self._run(checked, size)
 
     def _locked(self, work: Callable[[], T]) -> T:
         with self._lock:

@@ -10,7 +10,7 @@ from persistence.errors import GraphStoreError, GraphWriteExpiredError
 from persistence.graph.identity import Stamp, accepted, new_graph_id
 from persistence.graph.memory.checking import Checking
 from persistence.graph.memory.guarded import INLINE
-from persistence.graph.memory.tenant import Tenant
+from persistence.graph.memory.tenant import Note, Tenant, judge, node_of
 from persistence.graph.memory.walk import related
 from persistence.graph.ordering import key_of, refuse_twins
 from persistence.ports.graph import (
@@ -20,6 +20,7 @@ from persistence.ports.graph import (
     GraphHit,
     GraphMemory,
     GraphWrite,
+    Verdict,
 )
 from persistence.ports.outbox import Key
 from persistence.ports.vector import GraphIdentity, Tombstone
@@ -54,13 +55,18 @@ class MemoryGraph(Checking):
 
     async def identify(self, store_id: UUID, known: GraphIdentity | None, *, adopt: bool = False) -> GraphIdentity:
         with self._lock:
-            if self._stamp.graph_id is None:
-                graph_id = new_graph_id(self._stamp, known, adopt=adopt)
-                self._stamp = Stamp(self._stamp.database_id, graph_id, store_id)
-            identity = accepted(self._stamp, store_id, known, adopt=adopt)
+            self._stamp, identity = self._stamped(store_id, known, adopt=adopt)
+        return identity
+
+    def _stamped(self, store_id: UUID, known: GraphIdentity | None, *, adopt: bool) -> tuple[Stamp, GraphIdentity]:
+        """Return the stamp that the graph is to have, and what it says."""
+        stamp = self._stamp
+        if stamp.graph_id is None:
+            stamp = Stamp(stamp.database_id, new_graph_id(stamp, known, adopt=adopt), store_id)
+        identity = accepted(stamp, store_id, known, adopt=adopt)
         if identity is None:
             raise GraphStoreError("The graph lost the identity it was just stamped with.")
-        return identity
+        return stamp, identity
 
     async def apply(self, writes: Sequence[GraphWrite], *, timeout: float) -> list[GraphAck]:
         if not writes:
@@ -69,7 +75,12 @@ class MemoryGraph(Checking):
         if timeout <= 0:
             raise GraphWriteExpiredError
         not_after = self._clock() + timeout
-        return await self._run(lambda: self._apply(writes, not_after), len(writes))
+        return await self._alter(
+            lambda: self._apply(writes),
+            lambda: self._accepted(writes),
+            len(writes),
+            check=lambda: self._refuse_late(not_after),
+        )
 
     async def read(self, keys: Sequence[Key], *, locked: bool = False) -> dict[Key, GraphMemory]:  # noqa: ARG002  # always
         return await self._run(lambda: self._read(keys), len(keys))
@@ -84,11 +95,13 @@ class MemoryGraph(Checking):
         return await self._run(lambda: self._counts(user_id))
 
     async def collect(self, tombstones: Sequence[Tombstone]) -> None:
-        await self._run(lambda: self._collect(tombstones), len(tombstones))
+        await self._alter(lambda: self._collect(tombstones), lambda: self._collected(tombstones), len(tombstones))
 
-    def _apply(self, writes: Sequence[GraphWrite], not_after: float) -> list[GraphAck]:
+    def _refuse_late(self, not_after: float) -> None:
         if self._clock() > not_after:
             raise GraphWriteExpiredError
+
+    def _apply(self, writes: Sequence[GraphWrite]) -> list[GraphAck]:
         by_tenant: dict[str, list[GraphWrite]] = {}
         for write in writes:
             by_tenant.setdefault(write.user_id, []).append(write)
@@ -97,6 +110,22 @@ class MemoryGraph(Checking):
             tenant = self._tenants.setdefault(user_id, Tenant())
             acks.update(zip(map(key_of, theirs), tenant.apply(theirs), strict=True))
         return [acks[key_of(write)] for write in writes]
+
+    def _accepted(self, writes: Sequence[GraphWrite]) -> list[Note]:
+        """Say what writes will make of which memories, in the order in which they are put."""
+        there = [self._tenant(write.user_id).memories.get(write.id) for write in writes]
+        pairs = zip(there, writes, strict=True)
+        accepted = [write for node, write in pairs if judge(node, write).verdict is Verdict.APPLIED]
+        accepted.sort(key=lambda write: (write.version, write.id))
+        return [Note(write.user_id, write.id, node_of(write)) for write in accepted]
+
+    def _collected(self, tombstones: Sequence[Tombstone]) -> list[Note]:
+        """Say which tombstones will be gone."""
+        return [
+            Note(gone.user_id, gone.id, None)
+            for gone in tombstones
+            if self._tenant(gone.user_id).collectable(gone.id, gone.version)
+        ]
 
     def _read(self, keys: Sequence[Key]) -> dict[Key, GraphMemory]:
         found = {key: self._tenant(key.user_id).read(key.user_id, key.id) for key in keys}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from persistence.graph.ordering import by_ends, by_identity
 from persistence.ports.graph import GraphAck, GraphEdge, GraphEntity, GraphMemory, GraphWrite, Verdict
@@ -28,6 +29,14 @@ class Node:
     def size(self) -> int:
         """The memory, its mentions and its relationships together."""
         return 1 + len(self.fragment.mentions) + len(self.fragment.edges) if self.fragment else 1
+
+
+class Note(NamedTuple):
+    """What is there of a memory after a change, None where nothing is left."""
+
+    user_id: str
+    id: str
+    node: Node | None
 
 
 @dataclass(slots=True)
@@ -54,28 +63,48 @@ class Tenant:
         for write in accepted:
             left.update(self._remove(write.id))
         for write in sorted(accepted, key=lambda w: (w.version, w.id)):
-            self._put(write)
+            self._put(write.id, node_of(write))
         self._sweep(left)
         return acks
 
+    def place(self, memory_id: str, node: Node | None) -> None:
+        """Make a memory what it is said to be, without a judgement."""
+        left = self._remove(memory_id)
+        if node is None:
+            self.memories.pop(memory_id, None)
+        else:
+            self._put(memory_id, node)
+        self._sweep(left)
+
     def collect(self, memory_id: str, version: int) -> None:
         """Remove a tombstone that is still one, at no higher version."""
-        node = self.memories.get(memory_id)
-        if node is not None and node.fragment is None and node.version <= version:
+        if self.collectable(memory_id, version):
             del self.memories[memory_id]
+
+    def collectable(self, memory_id: str, version: int) -> bool:
+        """Say whether a memory is a tombstone, at no higher version."""
+        node = self.memories.get(memory_id)
+        return node is not None and node.fragment is None and node.version <= version
 
     def clear(self, limit: int) -> int:
         """Take away about ``limit`` of what is there; a live memory leaves a tombstone one version below its own."""
-        live = {memory_id: node for memory_id, node in self.memories.items() if node.fragment is not None}
+        cleared = self.cleared(limit)
+        taken = sum(self.memories[memory_id].size for memory_id in cleared)
+        for memory_id, node in cleared.items():
+            self.place(memory_id, node)
+        return taken or self._drop(limit)
+
+    def cleared(self, limit: int) -> dict[str, Node]:
+        """Return what ``clear`` leaves of which memories."""
+        left: dict[str, Node] = {}
         taken = 0
-        for memory_id, node in live.items():
+        for memory_id, node in self.memories.items():
             if taken >= limit:
                 break
-            left = self._remove(memory_id)
-            self.memories[memory_id] = Node(node.version - 1, node.bucket, None, None)
-            self._sweep(left)
-            taken += node.size
-        return taken or self._drop(limit)
+            if node.fragment is not None:
+                left[memory_id] = Node(node.version - 1, node.bucket, None, None)
+                taken += node.size
+        return left
 
     def read(self, user_id: str, memory_id: str) -> GraphMemory | None:
         """Return what is there of one memory."""
@@ -124,27 +153,32 @@ class Tenant:
             del self.entities[end]
         return len(dropped)
 
-    def _put(self, write: GraphWrite) -> None:
-        fragment = write.fragment
-        created_at = write.created_at if fragment else None
-        self.memories[write.id] = Node(write.version, write.bucket, created_at, fragment, write.generation)
+    def _put(self, memory_id: str, node: Node) -> None:
+        fragment = node.fragment
+        self.memories[memory_id] = node
         if fragment is None:
             return
         ends = [(m.type, m.key) for m in fragment.mentions]
         for mention, end in zip(fragment.mentions, ends, strict=True):
             hub = self.entities.setdefault(end, Hub(mention.name))
             hub.name = mention.name
-            hub.mentions[write.id] = None
+            hub.mentions[memory_id] = None
         for position, edge in enumerate(fragment.edges):
             source, target = ends[edge.source], ends[edge.target]
-            self.entities[source].links[write.id, position] = target
-            self.entities[target].links[write.id, position] = source
+            self.entities[source].links[memory_id, position] = target
+            self.entities[target].links[memory_id, position] = source
 
     def _sweep(self, ends: Iterable[Ends]) -> None:
         for end in ends:
             hub = self.entities[end]
             if not hub.mentions and not hub.links:
                 del self.entities[end]
+
+
+def node_of(write: GraphWrite) -> Node:
+    """Return what a write makes of its memory."""
+    created_at = write.created_at if write.fragment else None
+    return Node(write.version, write.bucket, created_at, write.fragment, write.generation)
 
 
 def judge(node: Node | None, write: GraphWrite) -> GraphAck:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from persistence.graph.memory import MemoryGraph
+from persistence.graph.memory import FileGraph, MemoryGraph
 from persistence.graph.neo4j import Neo4jGraph
 from persistence.graph.postgres import PostgresGraph
 from persistence.ports.graph import GraphStore, GraphWrite
 from persistence.projection import bucket, project
 from persistence.records import Memory
 
-BACKENDS = ("memory_graph", "neo4j_graph", "postgres_graph")
+BACKENDS = ("memory_graph", "file_graph", "neo4j_graph", "postgres_graph")
 CREATED = datetime(2024, 2, 29, 12, 30, 15, 123456, tzinfo=UTC)
 
 Named = tuple[str, str] | tuple[str, str, Mapping[str, Any]]
@@ -68,6 +69,14 @@ def forget() -> Callable[..., GraphWrite]:
 @pytest.fixture
 async def memory_graph() -> AsyncIterator[MemoryGraph]:
     graph = MemoryGraph()
+    await graph.open()
+    yield graph
+    await graph.close()
+
+
+@pytest.fixture
+async def file_graph(tmp_path: Path) -> AsyncIterator[FileGraph]:
+    graph = FileGraph(tmp_path / "store")
     await graph.open()
     yield graph
     await graph.close()

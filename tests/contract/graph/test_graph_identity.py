@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from persistence.errors import GraphIdentityError
+from persistence.graph.identity import Stamp
 from persistence.graph.memory import MemoryGraph
 from persistence.ports.vector import GraphIdentity
 
@@ -46,6 +47,8 @@ async def test_an_emptied_graph_is_known_again(graph):
     if graph.kind == "memory":
         graph = MemoryGraph()
         database_id = graph._stamp.database_id
+    elif graph.kind == "file":
+        graph._stamp = Stamp(database_id)
     elif graph.kind == "neo4j":
         await graph._connection.run("MATCH (s:DiptychStore) DELETE s")
     else:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
 from persistence.ports.vector import VectorStore
+from persistence.vector.memory import FileStorage, MemoryStore, Storage
 from persistence.vector.pgvector import PgVectorStore
 from tests.contract.vector.making import DIMENSION
 
-BACKENDS = ["pgvector"]
+BACKENDS = ["pgvector", "memory", "file"]
 
 #: Makes a store, not yet open; each call returns another one on the same storage, which is the test's own.
 Backend = Callable[[], VectorStore]
@@ -19,6 +21,18 @@ Backend = Callable[[], VectorStore]
 @pytest.fixture
 def pgvector(postgres_url: str, pg_schema: str) -> Backend:
     return lambda: PgVectorStore(postgres_url, schema=pg_schema)
+
+
+@pytest.fixture
+def memory() -> Backend:
+    storage = Storage()
+    return lambda: MemoryStore(storage)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Backend:
+    storage = FileStorage(tmp_path / "store")
+    return lambda: MemoryStore(storage)
 
 
 @pytest.fixture(params=BACKENDS)

@@ -1,0 +1,55 @@
+"""What a memory says as JSON texts, as the stores keep it that have no types of their own for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from persistence.records import Entity, Relationship
+
+encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
+
+def metadata_text(metadata: Mapping[str, Any]) -> str:
+    """Return metadata as a JSON object."""
+    return encode(dict(metadata)) if metadata else "{}"
+
+
+def entities_text(entities: Sequence[Entity]) -> str:
+    """Return entities as a JSON list."""
+    if not entities:
+        return "[]"
+    return encode([{"name": e.name, "type": e.type, "properties": dict(e.properties)} for e in entities])
+
+
+def relationships_text(relationships: Sequence[Relationship]) -> str:
+    """Return relationships as a JSON list; types of ends only where they were given."""
+    return encode([_relationship_fields(r) for r in relationships]) if relationships else "[]"
+
+
+def _relationship_fields(relation: Relationship) -> dict[str, Any]:
+    fields = {
+        "source": relation.source,
+        "type": relation.type,
+        "target": relation.target,
+        "properties": dict(relation.properties),
+    }
+    ends = {"source_type": relation.source_type, "target_type": relation.target_type}
+    return {**fields, **{name: kind for name, kind in ends.items() if kind is not None}}
+
+
+def to_metadata(text: str) -> dict[str, Any]:
+    """Return metadata anew: whoever gets it may change it."""
+    found: dict[str, Any] = {} if text == "{}" else json.loads(text)
+    return found
+
+
+def to_entities(text: str) -> tuple[Entity, ...]:
+    """Return entities; what is ours is not validated again."""
+    return () if text == "[]" else tuple(Entity.model_construct(**fields) for fields in json.loads(text))
+
+
+def to_relationships(text: str) -> tuple[Relationship, ...]:
+    """Return relationships; what is ours is not validated again."""
+    return () if text == "[]" else tuple(Relationship.model_construct(**fields) for fields in json.loads(text))
