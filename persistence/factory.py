@@ -1,37 +1,22 @@
-"""From URLs and settings to adapters. The one place that knows them all; a backend's libraries are imported here."""
+"""From URLs and settings to adapters, by the backends that are there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
-from typing import NamedTuple
 
 from pydantic import SecretStr
 
 from persistence import urls
 from persistence.assembly import Adapters, assemble
+from persistence.backends import adapter, graph_backend, vector_backend
 from persistence.errors import ConfigurationError
-from persistence.files import FilePolicy
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extractor
 from persistence.ports.graph import GraphStore
 from persistence.ports.vector import VectorStore
 from persistence.settings import PersistenceConfig
-
-GRAPH_SCHEMES = frozenset({"neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc"})
-#: The graph's database on the embedded server, beside the truth's.
-GRAPH_DATABASE = "diptych_graph"
-#: Of the truth's schema, in the name of the graph's: PostgreSQL's names have 63 bytes.
-LONGEST_NAME = 57
-
-
-class Place(NamedTuple):
-    """Where a graph's tables are."""
-
-    url: str
-    schema: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +65,8 @@ def configured(given: Given) -> PersistenceConfig:
 
 async def make_vector(config: PersistenceConfig, environ: Mapping[str, str]) -> VectorStore:
     """Make the truth's adapter, starting the embedded server where that is the truth."""
-    if (in_memory := _memory_store(config, environ)) is not None:
-        return in_memory
-    module, url = await _pgvector(config, environ)
-    store: VectorStore = module.PgVectorStore(
-        url,
-        schema=config.schema_name,
-        auto_upgrade=config.auto_upgrade,
-        pool_size=config.pool_size,
-        connect_timeout=config.connect_timeout,
-        index_memory_mb=config.index_memory_mb,
-    )
-    return store
+    url = _vector_url(config, environ)
+    return await vector_backend(url).make(url, config)
 
 
 async def upgrade_schema(given: Given, environ: Mapping[str, str]) -> tuple[int, int]:
@@ -100,12 +75,8 @@ async def upgrade_schema(given: Given, environ: Mapping[str, str]) -> tuple[int,
     Returns the versions before and after.
     """
     config = configured(given)
-    if _format(config, environ) is not None:
-        return await _upgrade_files(given, config, environ)
-    module, url = await _pgvector(config, environ)
-    versions: tuple[int, int] = await module.upgrade(
-        url, schema=config.schema_name, connect_timeout=config.connect_timeout
-    )
+    url = _vector_url(config, environ)
+    versions = await vector_backend(url).upgrade(url, config)
     embedder, store = given.embedder or make_embedder(config), await make_vector(config, environ)
     try:
         await store.open(model=embedder.model, dimension=embedder.dimension)
@@ -119,111 +90,20 @@ async def upgrade_schema(given: Given, environ: Mapping[str, str]) -> tuple[int,
 async def schema_status(given: Given, environ: Mapping[str, str]) -> tuple[int, int]:
     """Return the version of the truth's schema (0: there is none) and the one that this code needs."""
     config = configured(given)
-    if (version := _format(config, environ)) is not None:
-        return version, version
-    module, url = await _pgvector(config, environ)
-    there, needed = await module.schema_status(url, schema=config.schema_name, connect_timeout=config.connect_timeout)
-    return there, needed
+    url = _vector_url(config, environ)
+    return await vector_backend(url).schema_status(url, config)
 
 
-async def _pgvector(config: PersistenceConfig, environ: Mapping[str, str]) -> tuple[ModuleType, str]:
-    url = urls.vector_source(config, environ).url.get_secret_value()
-    kind = urls.scheme(url)
-    if kind == "embedded":
-        return _adapter("persistence.vector.pgvector", "embedded"), await _embedded_url(config)
-    if kind in urls.POSTGRES_SCHEMES:
-        return _adapter("persistence.vector.pgvector", "pgvector"), url
-    raise ConfigurationError(
-        f"{urls.mask(url)} names no vector store of this version.",
-        hint="use postgresql://…, embedded://, file:///folder or memory://",
-    )
-
-
-def _memory_store(config: PersistenceConfig, environ: Mapping[str, str]) -> VectorStore | None:
-    """Make a truth in memory, alone or kept in files; None where the URL names another one."""
-    url = urls.vector_source(config, environ).url.get_secret_value()
-    if (kind := urls.scheme(url)) not in urls.IN_MEMORY:
-        return None
-    module = import_module("persistence.vector.memory")
-    storage = module.FileStorage(urls.folder(url), _file_policy(config)) if kind == "file" else module.Storage()
-    store: VectorStore = module.MemoryStore(storage)
-    return store
-
-
-def _format(config: PersistenceConfig, environ: Mapping[str, str]) -> int | None:
-    """Return the version of the files' format, for a truth that has no schema: opening its files upgrades them."""
-    if urls.scheme(urls.vector_source(config, environ).url.get_secret_value()) not in urls.IN_MEMORY:
-        return None
-    version: int = import_module("persistence.vector.memory").FORMAT
-    return version
-
-
-async def _upgrade_files(given: Given, config: PersistenceConfig, environ: Mapping[str, str]) -> tuple[int, int]:
-    embedder, store = given.embedder or make_embedder(config), await make_vector(config, environ)
-    try:
-        info = await store.open(model=embedder.model, dimension=embedder.dimension)
-    finally:
-        await store.close()
-        await embedder.close()
-    return info.schema_version, info.schema_version
-
-
-def _file_policy(config: PersistenceConfig) -> FilePolicy:
-    return FilePolicy(
-        fsync=config.file_fsync,
-        fsync_every=config.file_fsync_every,
-        persist_every=config.file_persist_every,
-        backups=config.file_backups,
-    )
-
-
-async def _embedded_url(config: PersistenceConfig) -> str:
-    local = _adapter("persistence.local", "embedded")
-    url: str = await local.ensure_postgres(config.home.expanduser())
-    return url
+def _vector_url(config: PersistenceConfig, environ: Mapping[str, str]) -> str:
+    return urls.vector_source(config, environ).url.get_secret_value()
 
 
 async def make_graph(config: PersistenceConfig, environ: Mapping[str, str]) -> GraphStore | None:
     """Make the graph's adapter, starting the embedded server where the graph is there; None for ``none://``."""
     url = urls.graph_source(config, environ).url.get_secret_value()
-    kind = urls.scheme(url)
-    if kind == "none":
+    if urls.scheme(url) == urls.scheme(urls.NONE):
         return None
-    if kind == "memory":
-        memory: GraphStore = import_module("persistence.graph.memory").MemoryGraph()
-        return memory
-    if kind == "file":
-        module = import_module("persistence.graph.memory")
-        filed: GraphStore = module.FileGraph(urls.folder(url), _file_policy(config))
-        return filed
-    if kind in GRAPH_SCHEMES:
-        module = _adapter("persistence.graph.neo4j", "neo4j")
-        store: GraphStore = module.Neo4jGraph(url, pool_size=config.pool_size, connect_timeout=config.connect_timeout)
-        return store
-    if (place := await graph_on_postgres(config, environ)) is not None:
-        module = _adapter("persistence.graph.postgres", "pgvector")
-        tables: GraphStore = module.PostgresGraph(
-            place.url, schema=place.schema, pool_size=config.pool_size, connect_timeout=config.connect_timeout
-        )
-        return tables
-    raise ConfigurationError(
-        f"{urls.mask(url)} names no graph store of this version.",
-        hint="use neo4j://…, postgresql://…, embedded://, file:///folder, memory:// or none://",
-    )
-
-
-async def graph_on_postgres(config: PersistenceConfig, environ: Mapping[str, str]) -> Place | None:
-    """Return where the graph's tables are; None where the graph is not on PostgreSQL. Starts the embedded server."""
-    url = urls.graph_source(config, environ).url.get_secret_value()
-    kind = urls.scheme(url)
-    schema = f"{config.schema_name[:LONGEST_NAME]}_graph"
-    if kind in urls.POSTGRES_SCHEMES:
-        return Place(url, schema)
-    if kind != "embedded":
-        return None
-    server = await _embedded_url(config)
-    module = _adapter("persistence.graph.postgres", "embedded")
-    return Place(await module.ensure_database(server, GRAPH_DATABASE, connect_timeout=config.connect_timeout), schema)
+    return await graph_backend(url).make(url, config)
 
 
 def make_embedder(config: PersistenceConfig) -> Embedder:
@@ -233,7 +113,7 @@ def make_embedder(config: PersistenceConfig) -> Embedder:
         return hashing
     if config.embedding_model is None:
         raise ConfigurationError("An embedding endpoint is set, but no model.", hint="set DIPTYCH_EMBEDDING_MODEL")
-    openai: Embedder = _adapter("persistence.embedding.openai", "openai").OpenAIEmbedder(
+    openai: Embedder = adapter("persistence.embedding.openai", "openai").OpenAIEmbedder(
         config.embedding_url, config.embedding_model, config.embedding_dimension, config.embedding_api_key
     )
     return openai
@@ -246,21 +126,10 @@ def make_extractor(config: PersistenceConfig) -> Extractor:
         return rules
     if config.extraction_model is None:
         raise ConfigurationError("An extraction endpoint is set, but no model.", hint="set DIPTYCH_EXTRACTION_MODEL")
-    openai: Extractor = _adapter("persistence.extraction.openai", "openai").OpenAIExtractor(
+    openai: Extractor = adapter("persistence.extraction.openai", "openai").OpenAIExtractor(
         config.extraction_url, config.extraction_model, config.extraction_api_key
     )
     return openai
-
-
-def _adapter(module: str, extra: str) -> ModuleType:
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in ("persistence", "sync", "api"):
-            raise
-        raise ConfigurationError(
-            f"The library {error.name} is not installed.", hint=f'pip install "diptych[{extra}]"'
-        ) from error
 
 
 async def adopt_graph(given: Given, environ: Mapping[str, str]) -> int | None:

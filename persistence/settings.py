@@ -22,7 +22,7 @@ class PersistenceConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     vector_url: SecretStr | None = Field(
-        None, description="Where the truth is: postgresql://…, embedded://, file:///…, memory://."
+        None, description="Where the truth is: postgresql://…, sqlite:///…, embedded://, file:///…, memory://."
     )
     graph_url: SecretStr | None = Field(
         None,
@@ -98,6 +98,12 @@ class PersistenceConfig(BaseModel):
 
     index_memory_mb: int = Field(
         4_096, ge=64, le=1_048_576, description="The most memory, in MB, that building the vector index may take."
+    )
+    sqlite_synchronous: Literal["full", "normal"] = Field(
+        "full", description="What a write acknowledged by a SQLite file survives: the machine, or only the process."
+    )
+    sqlite_cache_mb: int = Field(
+        256, ge=1, le=1_048_576, description="The most memory, in MB, that searching a SQLite file may keep."
     )
     pool_size: int = Field(8, ge=1, le=1_000, description="Connections to each store at most.")
     connect_timeout: Seconds = Field(5.0, description="Seconds that a connection may take to be made.")

@@ -15,8 +15,6 @@ from persistence.settings import PersistenceConfig
 EMBEDDED = "embedded://"
 MEMORY = "memory://"
 NONE = "none://"
-#: A truth in this process's memory, alone or kept in files.
-IN_MEMORY = frozenset({"memory", "file"})
 POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
 
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from persistence.postgres.connecting import Connection
-from persistence.postgres.queries import Migration, Queries
+from persistence.postgres.queries import Queries
+from persistence.sqlfiles import Migration
 
 _SCHEMA = Queries(__package__, "schema")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,14 @@ from rich.console import Console
 
 from api.cli._run import DONE, TROUBLE, Cli
 from api.cli.demo.report import Told
-from api.cli.demo.steps import Demo
+from api.cli.demo.steps import Demo, Plant
 from api.cli.demo.story import SHORT_HISTORY, TENANT, Story, tell
 from api.cli.importing.git import commits_up_to
+from persistence.backends import GRAPH, adapter
 from persistence.errors import ConfigurationError
-from persistence.factory import graph_on_postgres
 from persistence.results import HealthStatus
+from persistence.settings import PersistenceConfig
+from persistence.urls import graph_source, scheme
 
 #: A call may take so long here: a graph server that has just started is slow at first.
 PATIENCE_S = 30.0
@@ -46,11 +49,19 @@ async def command(cli: Cli, folder: Folder = Path(), commits: Commits = 500) -> 
     async with cli.service(enable_relay=True, write_timeout=PATIENCE_S) as service:
         if (await service.get_health()).graph.status is HealthStatus.DISABLED:
             raise ConfigurationError("The demo needs a graph, and none is configured.", hint="--graph-url memory://")
-        place = await graph_on_postgres(cli.config(), os.environ)
-        await Demo(service, cli.config(), story, told, progress, place).run()
+        await Demo(service, cli.config(), story, told, progress, await _plant(cli.config())).run()
     told.finish()
     _farewell(cli, ok=told.ok)
     return DONE if told.ok else TROUBLE
+
+
+async def _plant(config: PersistenceConfig) -> Plant | None:
+    """Return how a drift is planted, where the graph can be edited by SQL."""
+    url = graph_source(config, os.environ).url.get_secret_value()
+    if GRAPH.get(scheme(url), ("", ""))[0] != "postgres_graph":
+        return None
+    place = await adapter("persistence.backends.postgres_graph", "pgvector").place(url, config)
+    return partial(adapter("api.cli.demo.drift", "pgvector").plant, place, TENANT, config.connect_timeout)
 
 
 def _story(folder: Path, commits: int) -> Story:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from persistence.factory import Place
+from persistence.backends.postgres_graph import Place
 from persistence.graph.postgres.errors import FAULTS
 from persistence.postgres.connecting import conninfo, direct
 from persistence.postgres.queries import Queries

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from shlex import quote
@@ -11,7 +12,6 @@ from shlex import quote
 from rich.console import Console
 
 from api.cli._output import one_line
-from api.cli.demo.drift import plant
 from api.cli.demo.report import Told
 from api.cli.demo.show import SHOWN, command, show
 from api.cli.demo.story import TENANT, Story, choose_query
@@ -19,12 +19,14 @@ from api.cli.importing.job import Job
 from api.cli.importing.options import Request, open_input
 from persistence import AsyncPersistenceService
 from persistence.errors import VersionConflictError
-from persistence.factory import Place
 from persistence.ports.graph import GraphMemory
 from persistence.records import Memory
 from persistence.results import HealthStatus, Outcome, SearchHit, StorageStatus
 from persistence.settings import PersistenceConfig
 from sync import AsyncSyncService
+
+#: Takes the edges of a memory away behind diptych's back; returns its id and how many, None where none has any.
+Plant = Callable[[], Awaitable[tuple[str, int] | None]]
 
 SAMPLE = 25
 NOTE = " (Reviewed in the demo.)"
@@ -33,14 +35,14 @@ REVIEW = {"name": "Demo review", "type": "Review"}
 
 @dataclass(slots=True)
 class Demo:
-    """The demo under way: what it works on and what it has told. ``place``: of a graph that can be edited by SQL."""
+    """The demo under way: what it works on and what it has told. ``plant``: takes a memory's edges away."""
 
     service: AsyncPersistenceService
     config: PersistenceConfig
     story: Story
     told: Told
     progress: Console
-    place: Place | None = None
+    plant: Plant | None = None
     stored: int = 0
     query: str = ""
     hits: list[SearchHit] = field(default_factory=list)
@@ -48,7 +50,7 @@ class Demo:
     async def run(self) -> None:
         """Tell every step; the first one that fails is the last."""
         steps = [self.open, self.load, self.search, self.walk, self.update, self.delete, self.again, self.status]
-        if self.place is not None:
+        if self.plant is not None:
             steps.append(self.drift)
         for step in steps:
             await step()
@@ -214,7 +216,7 @@ class Demo:
             "Nobody is kept from editing the graph by hand. Here the demo does: by SQL, behind diptych's back. A check "
             "finds it without reading what is in step, and a repair brings the graph back to the truth.",
         )
-        planted = await plant(self.place, TENANT, self.config.connect_timeout) if self.place else None
+        planted = await self.plant() if self.plant else None
         if planted is None:
             step.check("a memory with edges, to take them from", passed=False)
             return

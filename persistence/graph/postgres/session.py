@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import psycopg
 
+from persistence import sqlfiles
 from persistence.errors import GraphStoreError
 from persistence.graph.postgres.errors import FAULTS
 from persistence.postgres.arrays import Array, ArrayDumper
 from persistence.postgres.connecting import Connection, conninfo, direct
 from persistence.postgres.migrate import apply_missing, lock, quoted, version
 from persistence.postgres.pool import Pool
-from persistence.postgres.queries import Queries, migrations
+from persistence.postgres.queries import Queries
 
 _CONFIGURE = Queries(__package__, "session").get("configure")
 _OLDEST_SERVER = 140000
@@ -48,7 +49,7 @@ async def _ensure(connection: Connection, schema: str) -> None:
 
 
 async def _upgrade(connection: Connection, schema: str) -> None:
-    steps = migrations(__package__)
+    steps = sqlfiles.migrations(__package__)
     there = await version(connection, schema)
     if there < steps[-1].version:
         async with connection.transaction():

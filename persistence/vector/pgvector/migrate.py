@@ -12,7 +12,7 @@ import psycopg
 
 from persistence.errors import ConfigurationError, SchemaMissingError, SchemaTooNewError, VectorStoreConflictError
 from persistence.postgres.migrate import apply_missing, lock, version
-from persistence.postgres.queries import Migration
+from persistence.sqlfiles import Migration
 from persistence.vector.pgvector.connecting import Connection, conninfo, direct
 from persistence.vector.pgvector.errors import translated
 from persistence.vector.pgvector.queries import Queries, migrations

@@ -6,6 +6,7 @@ from functools import partial
 
 from psycopg import sql
 
+from persistence import sqlfiles
 from persistence.postgres import queries
 
 #: The columns of a memory in the order of rows.to_memory.
@@ -28,4 +29,4 @@ ENTRY = sql.SQL(
 
 #: The queries of one of this package's files, and the steps of its schema.
 Queries = partial(queries.Queries, __package__)
-migrations = partial(queries.migrations, __package__)
+migrations = partial(sqlfiles.migrations, __package__)

@@ -10,9 +10,10 @@ import pytest
 from persistence.ports.vector import VectorStore
 from persistence.vector.memory import FileStorage, MemoryStore, Storage
 from persistence.vector.pgvector import PgVectorStore
+from persistence.vector.sqlite import SqliteStore
 from tests.contract.vector.making import DIMENSION
 
-BACKENDS = ["pgvector", "memory", "file"]
+BACKENDS = ["pgvector", "sqlite", "memory", "file"]
 
 #: Makes a store, not yet open; each call returns another one on the same storage, which is the test's own.
 Backend = Callable[[], VectorStore]
@@ -33,6 +34,11 @@ def memory() -> Backend:
 def file(tmp_path: Path) -> Backend:
     storage = FileStorage(tmp_path / "store")
     return lambda: MemoryStore(storage)
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Backend:
+    return lambda: SqliteStore(tmp_path / "truth.db")
 
 
 @pytest.fixture(params=BACKENDS)

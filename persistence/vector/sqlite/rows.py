@@ -1,0 +1,210 @@
+"""Between records and rows: memories out of result rows, and writes into what the statements take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+import anyio.to_thread
+import numpy as np
+
+from persistence.errors import EmbeddingMismatchError, InvalidInputError
+from persistence.ports.outbox import OutboxEntry
+from persistence.ports.vector import MemoryWrite
+from persistence.records import Entity, Memory, Relationship, Vector
+from persistence.vector.sqlite.session import Row
+
+T = TypeVar("T")
+
+#: Writes above which packing is worth a thread.
+MANY = 100
+#: How embeddings are stored.
+FLOATS = np.dtype("<f4")
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
+
+async def in_thread(work: Callable[[], T], size: int) -> T:
+    """Do ``work`` on ``size`` rows: here where they are few, else in a thread."""
+    return work() if size < MANY else await anyio.to_thread.run_sync(work)
+
+
+# --- times ------------------------------------------------------------------------------------------------------------
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+#: What Python's datetime can hold in UTC.
+_MOMENTS = range(
+    (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND,
+    (datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC) - _EPOCH) // _MICROSECOND + 1,
+)
+
+
+def micros(moment: datetime) -> int:
+    """Return microseconds since 1970. Refuses what is out of the calendar in UTC."""
+    since = (moment - _EPOCH) // _MICROSECOND
+    if since not in _MOMENTS:
+        raise InvalidInputError("created_at", moment, "it must lie between the years 1 and 9999 in UTC")
+    return since
+
+
+def moment(since: int) -> datetime:
+    """Return the time that is so many microseconds after the beginning of 1970."""
+    return _EPOCH + timedelta(microseconds=since)
+
+
+def moment_or_none(since: int | None) -> datetime | None:
+    """Return the same, None for none."""
+    return None if since is None else moment(since)
+
+
+def after(now: int, seconds: float) -> int:
+    """Return the time so many seconds after ``now``."""
+    return now + round(seconds * 1_000_000)
+
+
+# --- out of rows ------------------------------------------------------------------------------------------------------
+
+
+def to_memory(row: Row) -> Memory:
+    """Make a memory of the columns of queries.MEMORY; what is ours is not validated again."""
+    return Memory.model_construct(
+        id=row[0],
+        user_id=row[1],
+        agent_id=row[2],
+        run_id=row[3],
+        content=row[4],
+        metadata=_json(row[5]),
+        entities=tuple(_entity(e) for e in _json(row[6])),
+        relationships=tuple(_relationship(r) for r in _json(row[7])),
+        extracted=bool(row[8]),
+        embedding=None if row[9] is None else to_vector(row[9]),
+        version=row[10],
+        digest=row[11],
+        created_at=moment(row[12]),
+        updated_at=moment(row[13]),
+    )
+
+
+def _json(text: str) -> Any:
+    """Most columns are empty."""
+    return _EMPTY[text]() if text in _EMPTY else json.loads(text)
+
+
+_EMPTY: dict[str, Callable[[], Any]] = {"[]": list, "{}": dict}
+
+
+def _entity(fields: dict[str, Any]) -> Entity:
+    return Entity.model_construct(**fields)
+
+
+def _relationship(fields: dict[str, Any]) -> Relationship:
+    return Relationship.model_construct(**fields)
+
+
+def to_vector(value: bytes) -> Vector:
+    """Return an embedding, shape ``(d,)``, read-only."""
+    vector = np.frombuffer(value, dtype=FLOATS).astype(np.float32)
+    vector.flags.writeable = False
+    return vector
+
+
+def to_entry(row: Row) -> OutboxEntry:
+    """Make an outbox entry of the columns of queries.ENTRY."""
+    user_id, memory_id, entry_id, version, attempts, created_at, due_at, claim, dead, disabled, reason, forced = row
+    return OutboxEntry(
+        user_id,
+        memory_id,
+        UUID(entry_id),
+        version,
+        attempts,
+        moment(created_at),
+        moment(due_at),
+        claim,
+        bool(dead),
+        bool(disabled),
+        reason,
+        bool(forced),
+    )
+
+
+# --- into rows --------------------------------------------------------------------------------------------------------
+
+
+class Packed(NamedTuple):
+    """What of a write is known before the lock is taken: a memory's fields in the order of ``put_memory``."""
+
+    fields: tuple[Any, ...]
+    embedding: bytes
+    created_at: int | None
+
+
+def pack_all(writes: Sequence[MemoryWrite], dimension: int) -> list[Packed]:
+    """Return writes as the statements take them. Raises as ``check_dimension`` does."""
+    for write in writes:
+        if write.embedding.shape != (dimension,):
+            check_dimension(write.embedding, dimension)
+    matrix = np.stack([write.embedding for write in writes])
+    if not np.isfinite(matrix).all() or not matrix.any(axis=1).all():
+        for write in writes:
+            check_dimension(write.embedding, dimension)
+    floats, size = matrix.astype(FLOATS).tobytes(), FLOATS.itemsize * dimension
+    return [_pack(write, floats[i * size : (i + 1) * size]) for i, write in enumerate(writes)]
+
+
+def _pack(write: MemoryWrite, embedding: bytes) -> Packed:
+    fields = (
+        write.user_id,
+        write.id,
+        write.agent_id,
+        write.run_id,
+        write.content,
+        json_object(write.metadata),
+        _json_entities(write.entities),
+        _json_relationships(write.relationships),
+        write.extracted,
+        write.digest,
+        write.bucket,
+        str(write.write_id),
+    )
+    return Packed(fields, embedding, None if write.created_at is None else micros(write.created_at))
+
+
+def json_object(value: Any) -> str:
+    """Return a mapping as JSON text."""
+    return _encode(dict(value)) if value else "{}"
+
+
+def _json_entities(entities: Sequence[Entity]) -> str:
+    if not entities:
+        return "[]"
+    return _encode([{"name": e.name, "type": e.type, "properties": dict(e.properties)} for e in entities])
+
+
+def _json_relationships(relationships: Sequence[Relationship]) -> str:
+    return _encode([_relationship_fields(r) for r in relationships]) if relationships else "[]"
+
+
+def _relationship_fields(relation: Relationship) -> dict[str, Any]:
+    """Types of ends only where they were given."""
+    ends = {"source_type": relation.source_type, "target_type": relation.target_type}
+    return {
+        "source": relation.source,
+        "type": relation.type,
+        "target": relation.target,
+        "properties": dict(relation.properties),
+        **{name: value for name, value in ends.items() if value is not None},
+    }
+
+
+def check_dimension(embedding: Vector, dimension: int) -> None:
+    """Refuse an embedding that the store cannot hold."""
+    if embedding.shape != (dimension,):
+        raise EmbeddingMismatchError(
+            f"An embedding has the shape {embedding.shape}, but this vector store holds {dimension} dimensions."
+        )
+    if not np.isfinite(embedding).all() or not embedding.any():
+        raise InvalidInputError("embedding", embedding.tolist(), "its numbers must be finite and not all zero")
