@@ -77,7 +77,8 @@ async def upgrade_schema(given: Given, environ: Mapping[str, str]) -> tuple[int,
     config = configured(given)
     url = _vector_url(config, environ)
     versions = await vector_backend(url).upgrade(url, config)
-    embedder, store = given.embedder or make_embedder(config), await make_vector(config, environ)
+    allowed = config.model_copy(update={"auto_upgrade": True})
+    embedder, store = given.embedder or make_embedder(config), await make_vector(allowed, environ)
     try:
         await store.open(model=embedder.model, dimension=embedder.dimension)
         await store.end_load()

@@ -22,7 +22,7 @@ class PersistenceConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     vector_url: SecretStr | None = Field(
-        None, description="Where the truth is: postgresql://…, sqlite:///…, embedded://, file:///…, memory://."
+        None, description="postgresql://…, qdrant://…, sqlite:///…, embedded://, file:///…, memory://: the truth."
     )
     graph_url: SecretStr | None = Field(
         None,

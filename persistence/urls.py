@@ -16,6 +16,8 @@ EMBEDDED = "embedded://"
 MEMORY = "memory://"
 NONE = "none://"
 POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
+QDRANT_SCHEMES = frozenset({"qdrant", "qdrants"})
+_QDRANT_OF_HTTP = {"http": "qdrant", "https": "qdrants"}
 
 
 class Source(NamedTuple):
@@ -65,7 +67,7 @@ def vector_source(config: PersistenceConfig, environ: Mapping[str, str]) -> Sour
     if environ.get("POSTGRES_HOST"):
         return Source(SecretStr(_postgres_url(environ)), "POSTGRES_HOST")
     if environ.get("QDRANT_URL"):
-        return Source(SecretStr(environ["QDRANT_URL"]), "QDRANT_URL")
+        return Source(SecretStr(_qdrant_url(environ)), "QDRANT_URL")
     return Source(SecretStr(EMBEDDED), "default")
 
 
@@ -86,6 +88,12 @@ def _postgres_url(environ: Mapping[str, str]) -> str:
     database = environ.get("POSTGRES_DB") or environ.get("POSTGRES_DATABASE") or ""
     port = environ.get("POSTGRES_PORT")
     return f"postgresql://{user}{environ['POSTGRES_HOST']}{f':{port}' if port else ''}/{quote(database, safe='')}"
+
+
+def _qdrant_url(environ: Mapping[str, str]) -> str:
+    """Qdrant's own programs are given the address of its HTTP."""
+    kind, mark, rest = environ["QDRANT_URL"].partition("://")
+    return f"{_QDRANT_OF_HTTP.get(kind.lower(), kind)}{mark}{rest}" if mark else f"qdrant://{kind}"
 
 
 def _neo4j_url(environ: Mapping[str, str]) -> str:

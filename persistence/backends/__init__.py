@@ -8,7 +8,8 @@ callable that takes the URL and the settings and returns the store, not opened (
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -30,6 +31,8 @@ VECTOR: Mapping[str, tuple[str, str]] = {
     "postgresql": ("pgvector", "pgvector"),
     "postgres": ("pgvector", "pgvector"),
     "embedded": ("pgvector", "embedded"),
+    "qdrant": ("qdrant", "qdrant"),
+    "qdrants": ("qdrant", "qdrant"),
     "sqlite": ("sqlite", ""),
     "file": ("memory", ""),
     "memory": ("memory", ""),
@@ -120,8 +123,15 @@ def graph_backend(url: str) -> GraphBackend:
 
 def adapter(module: str, extra: str) -> Any:
     """Import a module whose libraries an extra installs. Raises ConfigurationError where they are not there."""
-    try:
+    with installed(extra):
         return import_module(module)
+
+
+@contextmanager
+def installed(extra: str) -> Iterator[None]:
+    """Say which extra is to be installed where a library is missing in the block. Raises ConfigurationError."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("persistence", "sync", "api"):
             raise

@@ -1,0 +1,223 @@
+"""Qdrant's engine in this process: a folder with one shard for each collection, and one process at a time.
+
+A call of the store is done in a thread as a whole, and calls that write one after another: so no other call is ever in
+between, and a call costs one hop to the thread, not one for each of its operations.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio.to_thread
+import qdrant_edge as edge
+
+from persistence.errors import VectorStoreError, VectorStoreUnavailableError
+from persistence.records import Vector
+from persistence.vector.qdrant.edge_folder import locked, translated
+from persistence.vector.qdrant.edge_values import found, operation, selected, to_filter
+from persistence.vector.qdrant.engine import Change, Fields, Found, Index, Shape, Upsert
+from persistence.vector.qdrant.terms import Terms
+
+T = TypeVar("T")
+
+#: The engine takes no collection without a vector; this one is never used.
+_NO_VECTOR = "none"
+#: The name of a collection's only vector.
+_VECTOR = ""
+#: The engine builds indexes when it is told to: after so many points.
+_OPTIMISED_EVERY = 20_000
+_INDEXES: dict[Index, edge.PayloadSchemaType | edge.KeywordIndexParams] = {
+    Index.TENANT: edge.KeywordIndexParams(is_tenant=True),
+    Index.KEYWORD: edge.PayloadSchemaType.Keyword,
+    Index.INTEGER: edge.PayloadSchemaType.Integer,
+}
+
+
+class EmbeddedEngine:
+    """The shards of one folder, shared by all who have opened it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._shards: dict[str, edge.EdgeShard] = {}
+        self._lock: int | None = None
+        self._opened = 0
+        self._one_writer = threading.Lock()
+        self._one_loader = threading.Lock()
+        self._optimised = True
+        self._since_optimised = 0
+
+    async def open(self) -> None:
+        await anyio.to_thread.run_sync(self._open)
+
+    def _open(self) -> None:
+        with self._one_writer:
+            if self._lock is None:
+                self._lock = locked(self._folder)
+            self._opened += 1
+
+    async def close(self) -> None:
+        await anyio.to_thread.run_sync(self._close)
+
+    def _close(self) -> None:
+        with self._one_writer:
+            self._opened = max(0, self._opened - 1)
+            if self._opened or self._lock is None:
+                return
+            try:
+                while self._shards:
+                    _, shard = self._shards.popitem()
+                    with translated():
+                        shard.close()
+            finally:
+                os.close(self._lock)
+                self._lock = None
+
+    async def version(self) -> str:
+        self._check_open()
+        return f"Edge {metadata.version('qdrant-edge-py')}"
+
+    async def run(self, work: Callable[[], Coroutine[Any, Any, T]], *, write: bool = False) -> T:
+        return await anyio.to_thread.run_sync(self._run, work, write)
+
+    def _run(self, work: Callable[[], Coroutine[Any, Any, T]], write: bool) -> T:  # noqa: FBT001 - a thread takes no keywords
+        if not write:
+            return _done(work())
+        with self._one_writer:
+            return _done(work())
+
+    async def pause(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - this runs in a thread of its own
+
+    def _check_open(self) -> None:
+        if self._lock is None:
+            raise VectorStoreUnavailableError("The vector store is not open.", hint="open it first")
+
+    def _shard(self, collection: str) -> edge.EdgeShard:
+        self._check_open()
+        with self._one_loader:
+            if collection not in self._shards:
+                with translated():
+                    self._shards[collection] = edge.EdgeShard.load(str(self._folder / collection))
+            return self._shards[collection]
+
+    async def shape(self, collection: str) -> Shape | None:
+        self._check_open()
+        try:
+            config = json.loads((self._folder / collection / "edge_config.json").read_text())
+        except FileNotFoundError:
+            return None
+        vector = config.get("vectors", {}).get(_VECTOR)
+        return Shape(None, None) if vector is None else Shape(vector["size"], vector["distance"])
+
+    async def create(self, collection: str, dimension: int | None, indexes: Mapping[str, Index]) -> None:
+        self._check_open()
+        if await self.shape(collection) is None:
+            with translated():
+                path = str(self._folder / collection)
+                self._shards[collection] = edge.EdgeShard.create(path, _config(dimension))
+        shard = self._shard(collection)
+        with translated():
+            for name, kind in indexes.items():
+                shard.update(edge.UpdateOperation.create_field_index(name, _INDEXES[kind]))
+
+    async def change(self, collection: str, *changes: Change) -> None:
+        shard = self._shard(collection)
+        with translated():
+            for change in changes:
+                shard.update(operation(change))
+        self._since_optimised += sum(len(change.points) for change in changes if isinstance(change, Upsert))
+        if self._optimised and self._since_optimised >= _OPTIMISED_EVERY:
+            self._optimise(shard)
+
+    def _optimise(self, shard: edge.EdgeShard) -> None:
+        self._since_optimised = 0
+        with translated():
+            shard.optimize()
+
+    async def get(
+        self, collection: str, ids: Sequence[str], fields: Fields = None, *, vectors: bool = False
+    ) -> dict[str, Found]:
+        if not ids:
+            return {}
+        with translated():
+            records = self._shard(collection).retrieve(list(ids), selected(fields), vectors)
+        return {str(record.id): found(record) for record in records}
+
+    async def scroll(
+        self, collection: str, where: Terms, *, limit: int, start: str | None = None, fields: Fields = None
+    ) -> tuple[list[Found], str | None]:
+        request = edge.ScrollRequest(
+            offset=start, limit=limit, filter=to_filter(where), with_payload=selected(fields), with_vector=False
+        )
+        with translated():
+            records, beyond = self._shard(collection).scroll(request)
+        return [found(record) for record in records], None if beyond is None else str(beyond)
+
+    async def ordered(
+        self,
+        collection: str,
+        where: Terms,
+        by: str,
+        *,
+        limit: int,
+        descending: bool = False,
+        fields: Fields = None,
+    ) -> list[Found]:
+        request = edge.ScrollRequest(
+            limit=limit,
+            filter=to_filter(where),
+            with_payload=selected(fields),
+            with_vector=False,
+            order_by=edge.OrderBy(by, edge.Direction.Desc if descending else edge.Direction.Asc),
+        )
+        with translated():
+            records, _ = self._shard(collection).scroll(request)
+        return [found(record) for record in records]
+
+    async def nearest(
+        self, collection: str, vector: Vector, where: Terms, *, limit: int, offset: int = 0, exact: bool = False
+    ) -> list[Found]:
+        request = edge.QueryRequest(
+            limit=limit,
+            offset=offset,
+            query=edge.Query.Nearest(vector.tolist()),
+            filter=to_filter(where),
+            params=edge.SearchParams(exact=exact),
+            with_payload=True,
+            with_vector=False,
+        )
+        with translated():
+            records = self._shard(collection).query(request)
+        return [Found(str(point.id), point.payload or {}, None, point.score) for point in records]
+
+    async def count(self, collection: str, where: Terms) -> int:
+        with translated():
+            return self._shard(collection).count(edge.CountRequest(filter=to_filter(where), exact=True))
+
+    async def set_indexing(self, collection: str, *, on: bool) -> None:
+        self._optimised = on
+        if on:
+            self._optimise(self._shard(collection))
+
+
+def _done(work: Coroutine[Any, Any, T]) -> T:
+    """Do what awaits nothing but this engine, which never waits: it comes to its end in one step."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    work.close()
+    raise VectorStoreError("A call of the embedded Qdrant waited for something.")
+
+
+def _config(dimension: int | None) -> edge.EdgeConfig:
+    name, size = (_NO_VECTOR, 1) if dimension is None else (_VECTOR, dimension)
+    return edge.EdgeConfig(vectors={name: edge.EdgeVectorParams(size=size, distance=edge.Distance.Dot)})

@@ -1,0 +1,237 @@
+"""Qdrant as a server, reached by its own client (REST)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from qdrant_client import AsyncQdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from persistence.errors import (
+    ConfigurationError,
+    OutcomeUnknownError,
+    VectorStoreError,
+    VectorStoreUnavailableError,
+)
+from persistence.records import Vector
+from persistence.vector.qdrant.engine import Change, Fields, Found, Index, Shape
+from persistence.vector.qdrant.options import Options
+from persistence.vector.qdrant.remote_errors import translated
+from persistence.vector.qdrant.remote_values import found, in_requests, selected, to_filter
+from persistence.vector.qdrant.terms import Terms
+
+T = TypeVar("T")
+Connect = Callable[[], AsyncQdrantClient]
+
+#: The first version whose upserts take a condition.
+OLDEST_SERVER = (1, 16)
+#: The largest number of kilobytes of vectors that a segment may hold without a vector index; 0: no limit.
+_INDEXED_FROM, _NEVER = 10_000, 0
+#: Every change goes by the shard's leader, so that all replicas make the same changes in the same order.
+_ORDERING = models.WriteOrdering.STRONG
+#: What most replicas have, so that a change that was acknowledged is in it.
+_CONSISTENCY = models.ReadConsistencyType.MAJORITY
+_INDEXES: dict[Index, models.PayloadSchemaType | models.KeywordIndexParams] = {
+    Index.TENANT: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
+    Index.KEYWORD: models.PayloadSchemaType.KEYWORD,
+    Index.INTEGER: models.PayloadSchemaType.INTEGER,
+}
+_HTTP = {"qdrant": "http", "qdrants": "https", "http": "http", "https": "https"}
+
+
+def connector(url: str, *, api_key: str | None, timeout: float) -> Connect:
+    """Return what connects to the server of a URL. Raises ConfigurationError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 6333
+    except ValueError as error:
+        raise ConfigurationError("The vector store's URL is no URL of Qdrant.", hint="qdrant://host:6333") from error
+    if not parts.hostname:
+        raise ConfigurationError("The vector store's URL names no host.", hint="qdrant://host:6333")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    address, key = f"{_HTTP[parts.scheme]}://{host}:{port}", parts.password or api_key
+    return lambda: AsyncQdrantClient(
+        url=address, api_key=key, timeout=max(1, round(timeout)), check_compatibility=False
+    )
+
+
+class RemoteEngine:
+    """One client, shared by all who have opened it."""
+
+    def __init__(self, connect: Connect, options: Options | None = None) -> None:
+        self._connect = connect
+        self._options = options or Options()
+        self._client: AsyncQdrantClient | None = None
+        self._opened = 0
+
+    async def open(self) -> None:
+        if self._client is None:
+            self._client = self._connect()
+        self._opened += 1
+        try:
+            await self._check_version()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _check_version(self) -> None:
+        version = await self.version()
+        if tuple(int(part) for part in version.split("-")[0].split(".")[:2]) < OLDEST_SERVER:
+            raise ConfigurationError(
+                f"This Qdrant server has version {version}; diptych needs 1.16 or newer.", hint="upgrade the server"
+            )
+
+    async def close(self) -> None:
+        self._opened = max(0, self._opened - 1)
+        if self._opened == 0 and self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    @property
+    def _there(self) -> AsyncQdrantClient:
+        if self._client is None:
+            raise VectorStoreUnavailableError("The vector store is not open.", hint="open it first")
+        return self._client
+
+    async def version(self) -> str:
+        with translated():
+            return (await self._there.info()).version
+
+    async def run(self, work: Callable[[], Coroutine[Any, Any, T]], *, write: bool = False) -> T:  # noqa: ARG002 - a call to a server blocks nobody
+        return await work()
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def shape(self, collection: str) -> Shape | None:
+        with translated():
+            if not await self._there.collection_exists(collection):
+                return None
+            vectors = (await self._there.get_collection(collection)).config.params.vectors
+        if not isinstance(vectors, models.VectorParams):
+            return Shape(None, None)
+        return Shape(vectors.size, vectors.distance.value)
+
+    async def create(self, collection: str, dimension: int | None, indexes: Mapping[str, Index]) -> None:
+        with translated(write=True):
+            if not await self._there.collection_exists(collection):
+                await self._create(collection, dimension)
+            for name, kind in indexes.items():
+                await self._there.create_payload_index(
+                    collection, name, field_schema=_INDEXES[kind], wait=True, ordering=_ORDERING
+                )
+
+    async def _create(self, collection: str, dimension: int | None) -> None:
+        options = self._options
+        try:
+            await self._there.create_collection(
+                collection,
+                vectors_config={} if dimension is None else self._vectors(dimension),
+                shard_number=options.shard_number,
+                replication_factor=options.replication_factor,
+                write_consistency_factor=options.write_consistency_factor,
+            )
+        except (UnexpectedResponse, ValueError):
+            # Another process was at it at the same time.
+            if not await self._there.collection_exists(collection):
+                raise
+
+    def _vectors(self, dimension: int) -> models.VectorParams:
+        options = self._options
+        # An index for each tenant, none over all of them: no search goes beyond one tenant.
+        hnsw = models.HnswConfigDiff(m=0, payload_m=options.hnsw_m, ef_construct=options.hnsw_ef_construct)
+        scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
+        return models.VectorParams(
+            size=dimension,
+            distance=models.Distance.DOT,
+            on_disk=options.on_disk,
+            hnsw_config=hnsw,
+            quantization_config=models.ScalarQuantization(scalar=scalar) if options.quantized else None,
+        )
+
+    async def change(self, collection: str, *changes: Change) -> None:
+        begun = False
+        for some in in_requests(changes):
+            try:
+                with translated(write=True):
+                    await self._there.batch_update_points(collection, some, wait=True, ordering=_ORDERING)
+            except VectorStoreError as error:
+                if begun:
+                    raise OutcomeUnknownError("Qdrant took a part of a write, and not the rest.") from error
+                raise
+            begun = True
+
+    async def get(
+        self, collection: str, ids: Sequence[str], fields: Fields = None, *, vectors: bool = False
+    ) -> dict[str, Found]:
+        if not ids:
+            return {}
+        with translated():
+            records = await self._there.retrieve(
+                collection, ids, with_payload=selected(fields), with_vectors=vectors, consistency=_CONSISTENCY
+            )
+        return {str(record.id): found(record) for record in records}
+
+    async def scroll(
+        self, collection: str, where: Terms, *, limit: int, start: str | None = None, fields: Fields = None
+    ) -> tuple[list[Found], str | None]:
+        with translated():
+            records, beyond = await self._there.scroll(
+                collection,
+                to_filter(where),
+                limit=limit,
+                offset=start,
+                with_payload=selected(fields),
+                consistency=_CONSISTENCY,
+            )
+        return [found(record) for record in records], None if beyond is None else str(beyond)
+
+    async def ordered(
+        self,
+        collection: str,
+        where: Terms,
+        by: str,
+        *,
+        limit: int,
+        descending: bool = False,
+        fields: Fields = None,
+    ) -> list[Found]:
+        direction = models.Direction.DESC if descending else models.Direction.ASC
+        with translated():
+            records, _ = await self._there.scroll(
+                collection,
+                to_filter(where),
+                limit=limit,
+                order_by=models.OrderBy(key=by, direction=direction),
+                with_payload=selected(fields),
+                consistency=_CONSISTENCY,
+            )
+        return [found(record) for record in records]
+
+    async def nearest(
+        self, collection: str, vector: Vector, where: Terms, *, limit: int, offset: int = 0, exact: bool = False
+    ) -> list[Found]:
+        with translated():
+            answer = await self._there.query_points(
+                collection,
+                query=vector.tolist(),
+                query_filter=to_filter(where),
+                limit=limit,
+                offset=offset,
+                search_params=models.SearchParams(exact=exact),
+                with_payload=True,
+                consistency=_CONSISTENCY,
+            )
+        return [Found(str(point.id), point.payload or {}, None, point.score) for point in answer.points]
+
+    async def count(self, collection: str, where: Terms) -> int:
+        with translated():
+            return (await self._there.count(collection, to_filter(where), exact=True)).count
+
+    async def set_indexing(self, collection: str, *, on: bool) -> None:
+        threshold = models.OptimizersConfigDiff(indexing_threshold=_INDEXED_FROM if on else _NEVER)
+        with translated(write=True):
+            await self._there.update_collection(collection, optimizers_config=threshold)
