@@ -198,13 +198,15 @@ class Check:
         bits = scan.bits_for(self.scope.user_id, await self.size() or 0)
         for span in await self._spans(AT_ONCE, most=1 << bits):
             try:
-                sizes, parts = await scan.compare(self.pair, await self._wanted(span, bits))
+                wanted = await self._wanted(span, bits)
+                sizes, parts = await scan.compare(self.pair, wanted)
                 if self.counting and sizes.graph == 0 and sizes.vector > COUNT_FROM and await self._emptied():
                     self.emptied = True
                     async for found in self._counted():
                         yield found
                     return
-                async for keys in scan.suspects(self.pair, self.scope.user_id, parts, bits):
+                wanted, parts = await scan.narrowed(self.pair, wanted, sizes, parts)
+                async for keys in scan.suspects(self.pair, self.scope.user_id, parts, wanted.bits):
                     for drift in [await confirm(self.pair, some) for some in _some(keys)]:
                         yield Found(drift)
             except UNREADABLE as error:

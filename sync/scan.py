@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import log
 
 from persistence.ports.checking import EVERYTHING, BucketSum, Head, Span, summed
 from persistence.ports.outbox import Key
@@ -18,6 +19,10 @@ ALL_BITS, TENANT_BITS, TENANT = 12, 6, 50_000
 STEP_BITS = 6
 #: A prefix with no more rows than this on either side is compared row by row.
 FEW_ROWS = 1_000
+#: What summing a row up in its store costs, beside reading it: measured 1.5 and 24 microseconds.
+SUMMED = 1 / 16
+#: Bits by which prefixes are made longer at once, at most: 262,144 sums of each store.
+MOST_STEPS = 6
 #: Rows of both sides that are held at once.
 ROWS_AT_ONCE = 20_000
 
@@ -81,6 +86,39 @@ async def compare(pair: Pair, wanted: Wanted) -> tuple[Sizes, list[_Part]]:
     sizes = Sizes(_total(vector), _total(graph))
     await pair.throttle.rows(max(sizes.vector, sizes.graph))
     return sizes, [_part(prefix, wanted.width, vector, graph) for prefix in sorted(_differing(vector, graph))]
+
+
+async def narrowed(pair: Pair, wanted: Wanted, sizes: Sizes, parts: list[_Part]) -> tuple[Wanted, list[_Part]]:
+    """Compare once more by longer prefixes, where many parts differ: reading all of their rows would cost more."""
+    if not (pair.parts.truth.store.aggregates and pair.parts.graph.store.aggregates):
+        return wanted, parts
+    finer = replace(wanted, bits=finer_bits(wanted, sizes, len(parts), sum(part.rows for part in parts)))
+    return (wanted, parts) if finer == wanted else (finer, (await compare(pair, finer))[1])
+
+
+def finer_bits(wanted: Wanted, sizes: Sizes, differing: int, rows: int) -> int:
+    """Return the bits of prefixes by which what differs is found at the least cost.
+
+    A cost is counted in rows that are read. ``differing`` prefixes of this comparison, with so many rows on both sides.
+    """
+    if not differing:
+        return wanted.bits
+    both, prefixes = sizes.vector + sizes.graph, (wanted.span.high - wanted.span.low) // wanted.width
+    drifts = _drifts(differing, prefixes)
+
+    def cost(step: int) -> float:
+        sums = 2 * min(prefixes << step, both // 2)
+        return both * SUMMED + sums + min(rows, drifts * rows / differing / (1 << step))
+
+    steps = range(2, min(MOST_STEPS, BUCKET_BITS - wanted.bits) + 1)
+    best = min(steps, key=cost, default=0)
+    return wanted.bits + best if best and cost(best) < rows else wanted.bits
+
+
+def _drifts(differing: int, prefixes: int) -> float:
+    """Return how many drifts, spread evenly, are to be expected in so many of the prefixes (balls in bins)."""
+    left = max(prefixes - differing, 0.5)
+    return max(differing, prefixes * log(prefixes / left))
 
 
 async def suspects(pair: Pair, user_id: str | None, parts: Iterable[_Part], bits: int) -> AsyncGenerator[list[Key]]:

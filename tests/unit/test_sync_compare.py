@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from persistence.ports.checking import BucketSum, GraphHead, Head, Span, Standing, summed
+from persistence.ports.checking import EVERYTHING, BucketSum, GraphHead, Head, Span, Standing, summed
 from persistence.ports.runs import Kind
 from sync.compare import classify, visible
 from sync.orphans import allowed
-from sync.scan import slices
+from sync.scan import Sizes, Wanted, finer_bits, slices
 
 LIVE, GONE, NOTHING, LISTED = (
     Standing(5, 77, pending=False),
@@ -80,3 +80,14 @@ def test_spans_cover_every_bucket_once(count: int) -> None:
 def test_how_many_orphans_may_go(memories: int, most: int) -> None:
     """A tenth of a tenant's memories, rounded up, and never more than a thousand."""
     assert allowed(memories) == most
+
+
+@pytest.mark.parametrize(
+    ("memories", "differing", "bits"),
+    [(100_000, 100, 12), (1_000_000, 0, 12), (1_000_000, 100, 12), (1_000_000, 1_600, 15), (1_000_000, 4_096, 18)],
+)
+def test_many_differing_prefixes_are_compared_more_finely(memories, differing, bits):
+    """Where reading all rows of what differs would cost more than sums by longer prefixes, these are asked for."""
+    rows = differing * 2 * memories // 4_096
+    wanted = Wanted(None, EVERYTHING, 12, memories)
+    assert finer_bits(wanted, Sizes(memories, memories), differing, rows) == bits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -18,10 +18,12 @@ from persistence.vector.qdrant import QdrantStore
 from persistence.vector.qdrant.embedded import EmbeddedEngine
 from persistence.vector.qdrant.remote import RemoteEngine, connector
 from persistence.vector.sqlite import SqliteStore
-from tests.conftest import run_now
 from tests.contract.vector.making import DIMENSION
 
 BACKENDS = ["pgvector", "qdrant_embedded", "qdrant_client", "sqlite", "memory", "file"]
+
+#: A folder that lies in memory, where the system has one: the engine's files are 370 MB of holes, slow to make on disk.
+IN_MEMORY = next((place for place in ("/dev/shm",) if Path(place).is_dir()), None)  # noqa: S108  # the name is random
 
 #: Makes a store, not yet open; each call returns another one on the same storage, which is the test's own.
 Backend = Callable[[], VectorStore]
@@ -49,42 +51,12 @@ def sqlite(tmp_path: Path) -> Backend:
     return lambda: SqliteStore(tmp_path / "truth.db")
 
 
-@pytest.fixture(scope="session")
-def qdrant_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of the embedded engine whose collections are made, which takes a second."""
-    folder = tmp_path_factory.mktemp("qdrant")
-
-    async def made() -> None:
-        store = QdrantStore(EmbeddedEngine(folder))
-        await store.open(model="test", dimension=DIMENSION)
-        await store.close()
-
-    run_now(made)
-    return folder
-
-
-def copy_with_holes(source: str, target: str) -> None:
-    """Copy a file without filling its holes: a folder of the engine is 370 MB long, and holds one."""
-    with Path(source).open("rb") as old, Path(target).open("wb") as new:
-        size, end = os.fstat(old.fileno()).st_size, 0
-        while end < size:
-            try:
-                start = os.lseek(old.fileno(), end, os.SEEK_DATA)
-            except OSError:  # nothing but a hole is left
-                break
-            end = os.lseek(old.fileno(), start, os.SEEK_HOLE)
-            new.seek(start)
-            new.write(os.pread(old.fileno(), end - start, start))
-        new.truncate(size)
-
-
 @pytest.fixture
-def qdrant_embedded(tmp_path: Path, qdrant_folder: Path) -> Iterator[Backend]:
+def qdrant_embedded() -> Iterator[Backend]:
     """Make stores on the real engine in this process; those of a test share it, as no second process could."""
-    folder = shutil.copytree(qdrant_folder, tmp_path / "qdrant", copy_function=copy_with_holes)
-    engine = EmbeddedEngine(folder)
-    yield lambda: QdrantStore(engine)
-    shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        engine = EmbeddedEngine(Path(folder) / "qdrant")
+        yield lambda: QdrantStore(engine)
 
 
 @pytest.fixture
