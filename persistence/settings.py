@@ -69,8 +69,11 @@ class PersistenceConfig(BaseModel):
         15.0, description="Seconds after which a check, repair or rebuild whose process died can be taken over."
     )
     sync_timeout: Seconds = Field(120.0, description="Seconds that one call of a check, repair or rebuild may take.")
-    run_retention: Seconds = Field(
-        2_592_000.0, description="Seconds for which ended runs and resolved inconsistencies are kept."
+    run_retention: float = Field(
+        2_592_000.0,
+        ge=3_600,
+        le=315_360_000,
+        description="Seconds for which ended runs and resolved inconsistencies are kept.",
     )
     sync_batch: int = Field(1_000, ge=1, le=10_000, description="Memories that a rebuild writes in one transaction.")
 

@@ -169,3 +169,8 @@ assert not seen, seen
 def test_the_graph_that_is_meant(given, environ, graph):
     """Where nothing is said of the graph it is beside the embedded truth; beside another truth, in memory."""
     assert graph_source(PersistenceConfig(**given), environ).url.get_secret_value() == graph
+
+
+def test_every_default_is_allowed():
+    """The defaults pass the checks that a given value has to pass."""
+    assert PersistenceConfig.model_validate(PersistenceConfig().model_dump())
