@@ -7,7 +7,7 @@ a graph that is ahead has truth raised above it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from persistence.ports.checking import Doubt, OrphanEntity, StrayEdge
@@ -20,8 +20,9 @@ from sync.pair import Pair
 
 #: Seconds for which what is being mended is ours; whoever takes it after that does no harm.
 LEASE = 60.0
-#: Seconds for which a repair waits for what has to go through the outbox once more.
-SETTLE_TIME = 30.0
+#: Seconds for which a repair waits for what has to go through the outbox once more: in all, and with nothing moving
+#: (what a process that died has claimed stays as it is until its lease is over, and needs nobody to wait for it).
+SETTLE_TIME, STILL_TIME = 30.0, 3.0
 PAUSE = 0.02
 
 
@@ -74,13 +75,14 @@ class Mender:
 
         Where truth was raised above the graph, they are due at once; others may be somebody else's to bring up.
         """
-        deadline = Deadline(SETTLE_TIME)
-        pending = dict.fromkeys(keys)
+        deadline, still = Deadline(SETTLE_TIME), Deadline(STILL_TIME)
+        pending: Mapping[Key, OutboxEntry | None] = dict.fromkeys(keys)
         while pending:
             entries = await self._pair.truth(lambda store, asked=list(pending): store.pending(asked))  # type: ignore[misc]  # mypy does not infer a default
-            pending = dict.fromkeys(entries)
+            if entries != pending:
+                pending, still = entries, Deadline(STILL_TIME)
             hopeless = all(entry.dead or entry.reason for entry in entries.values())
-            if not pending or hopeless or deadline.remaining() <= 0:
+            if hopeless or min(deadline.remaining(), still.remaining()) <= 0:
                 break
             if not await self._relay.work():
                 await asyncio.sleep(PAUSE)
