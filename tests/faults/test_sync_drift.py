@@ -6,7 +6,7 @@ import pytest
 
 from persistence import Key
 from persistence.ports.runs import Kind
-from sync import AsyncSyncService, Depth, Strategy, scan
+from sync import AsyncSyncService, Depth, Strategy, check, scan
 from tests.faults import drifts
 from tests.faults.drifts import QUICK, Pick, by_kind, fill, recorded
 from tests.faults.proxies import Hooked
@@ -177,6 +177,26 @@ async def test_a_store_that_cannot_sum_is_read_row_by_row(stores: Stores, monkey
         of_one = await sync.check_consistency(user_id=ALICE)
         assert by_kind(of_one.inconsistencies) == by_kind(one for one in report.inconsistencies if one.user_id == ALICE)
         assert (await sync.repair_inconsistencies(dry_run=False)).in_step
+
+
+async def test_very_many_memories_are_checked_in_slices(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More memories than are summed up at once are checked a span after another: the same is found and counted."""
+    monkeypatch.setattr(check, "AT_ONCE", 60)
+    monkeypatch.setattr(check, "TORN_AT_ONCE", 60)
+    graph = Hooked(stores.graph())
+    async with stores.service(graph=graph) as memories:
+        pick = Pick(await fill(memories, USERS, 120), seed=10)
+        planted = {kind: set(pick(5)) for kind in QUICK}
+        for kind, keys in planted.items():
+            await QUICK[kind](stores, sorted(keys))
+        gone = pick(5)
+        await drifts.mentions_gone(stores, gone)
+        await stores.rows("ANALYZE memories")
+        graph.calls.clear()
+        report = await AsyncSyncService(memories).check_consistency(Depth.STRUCTURE)
+        assert by_kind(report.inconsistencies) == planted | {Kind.EDGE_MISSING: set(gone)}
+        assert (report.checked.vector, report.checked.graph) == (475, 475)
+        assert min(graph.calls["bucket_sums"], graph.calls["torn"]) >= 480 // 60
 
 
 async def test_a_rebuild_leaves_nothing_loose(stores: Stores) -> None:
