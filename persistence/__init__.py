@@ -2,6 +2,7 @@
 
 from persistence.blocking import PersistenceService
 from persistence.bulk import BulkCancelledError, Progress
+from persistence.choosing import Facts, Recommendation, probe, recommend
 from persistence.errors import (
     BulkInterruptedError,
     ConfigurationError,
@@ -27,6 +28,7 @@ from persistence.errors import (
     VectorStoreUnavailableError,
     VersionConflictError,
 )
+from persistence.ports.capabilities import Capability
 from persistence.ports.outbox import Key, OutboxEntry
 from persistence.ports.vector import WriteMode
 from persistence.records import Entity, Memory, MemoryDraft, MemoryPatch, Relationship
@@ -53,6 +55,7 @@ __all__ = [
     "AsyncPersistenceService",
     "BulkCancelledError",
     "BulkInterruptedError",
+    "Capability",
     "ConfigurationError",
     "Count",
     "DeadlineExceededError",
@@ -61,6 +64,7 @@ __all__ = [
     "EmbeddingMismatchError",
     "Entity",
     "ExtractionError",
+    "Facts",
     "GraphConflictError",
     "GraphIdentityError",
     "GraphStoreError",
@@ -84,6 +88,7 @@ __all__ = [
     "PersistenceResult",
     "PersistenceService",
     "Progress",
+    "Recommendation",
     "Relationship",
     "RelayReport",
     "SchemaMissingError",
@@ -100,4 +105,6 @@ __all__ = [
     "VectorStoreUnavailableError",
     "VersionConflictError",
     "WriteMode",
+    "probe",
+    "recommend",
 ]

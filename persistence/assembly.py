@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from persistence.errors import GraphIdentityError, GraphUnavailableError
 from persistence.follower import Follower
 from persistence.gates import GraphGate, GraphRole, TruthGate
 from persistence.log import get_logger
+from persistence.ports.capabilities import OF_GRAPHS, Capability, untold
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extractor
 from persistence.ports.graph import GraphStore
@@ -90,6 +91,7 @@ async def assemble(adapters: Adapters, config: PersistenceConfig, *, adopt_graph
         info = await adapters.vector.open(model=adapters.embedder.model, dimension=adapters.embedder.dimension)
         parts = _parts(adapters, config, adopt_graph=adopt_graph)
         await _open_graph(parts, config)
+        _tell(adapters)
         parts.background = _background(parts, config, info)
     except BaseException:
         await adapters.close()
@@ -120,7 +122,7 @@ def _parts(adapters: Adapters, config: PersistenceConfig, *, adopt_graph: bool) 
 def _role(graph: GraphStore | None) -> GraphRole:
     if graph is None:
         return GraphRole.DISABLED
-    return GraphRole.REGISTERED if graph.durable else GraphRole.LOCAL
+    return GraphRole.REGISTERED if Capability.DURABLE in graph.capabilities else GraphRole.LOCAL
 
 
 class _Readiness:
@@ -135,7 +137,7 @@ class _Readiness:
         if graph is None:
             return
         await graph.open()
-        if not graph.durable:
+        if Capability.DURABLE not in graph.capabilities:
             return
         info = await vector.info()
         identity = await graph.identify(info.store_id, info.graph, adopt=self._adopt)
@@ -155,20 +157,33 @@ async def _open_graph(parts: Parts, config: PersistenceConfig) -> None:
         log.warning("The graph store is away; writes are kept for the relay.", action="open", reason=error.message)
 
 
+def _tell(adapters: Adapters) -> None:
+    """Say which guarantees cannot be had with these stores, now and not at the first loss."""
+    _tell_of("vector store", adapters.vector, frozenset(Capability))
+    if adapters.graph is not None:
+        _tell_of("graph store", adapters.graph, OF_GRAPHS)
+
+
+def _tell_of(side: str, store: VectorStore | GraphStore, asked: frozenset[Capability]) -> None:
+    for one in untold(store.capabilities, asked):
+        sentence = f"The {side} ({store.kind}) lacks {one}: {one.without}"
+        log.warning(sentence, action="open", store=store.kind, capability=one.value)
+
+
 def _background(parts: Parts, config: PersistenceConfig, info: StoreInfo) -> asyncio.Task[None] | None:
     if not config.enable_relay:
         return None
     if parts.graph.role is GraphRole.REGISTERED:
-        return asyncio.create_task(_watched(parts.relay.run()), name="diptych-relay")
+        return asyncio.create_task(_watched(parts.relay.run), name="diptych-relay")
     if info.graph is None:
-        return asyncio.create_task(_watched(parts.relay.run_collection()), name="diptych-collection")
+        return asyncio.create_task(_watched(parts.relay.run_collection), name="diptych-collection")
     return None
 
 
-async def _watched(work: Coroutine[Any, Any, None]) -> None:
+async def _watched(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Say so where background work ends by a defect; nobody awaits it until the service is closed."""
     try:
-        await work
+        await work()
     except Exception:
         log.exception("Background work ended by a defect.", action="background")
         raise

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from persistence import urls
 from persistence.assembly import Adapters, assemble
 from persistence.backends import adapter, graph_backend, vector_backend
+from persistence.choosing import settled
 from persistence.errors import ConfigurationError
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extractor
@@ -32,9 +33,13 @@ class Given:
 
 async def build(given: Given, environ: Mapping[str, str]) -> tuple[PersistenceConfig, Adapters]:
     """Make the adapters, not opened yet. Raises ConfigurationError."""
-    config = configured(given)
+    brought = bool(given.vector) and not isinstance(given.vector, str)
+    config = await settled(configured(given), environ, truth_given=brought)
     vector = given.vector if given.vector and not isinstance(given.vector, str) else await make_vector(config, environ)
-    graph = given.graph if given.graph and not isinstance(given.graph, str) else await _make_graph(given, environ)
+    if given.graph and not isinstance(given.graph, str):
+        graph: GraphStore | None = given.graph
+    else:
+        graph = await _make_graph(config, environ, truth_given=brought)
     if not config.enable_graph_store:
         graph = None
     return config, Adapters(
@@ -42,11 +47,10 @@ async def build(given: Given, environ: Mapping[str, str]) -> tuple[PersistenceCo
     )
 
 
-async def _make_graph(given: Given, environ: Mapping[str, str]) -> GraphStore | None:
+async def _make_graph(config: PersistenceConfig, environ: Mapping[str, str], *, truth_given: bool) -> GraphStore | None:
     """Make the graph's adapter; beside a truth that the caller brought, no server is started for one by default."""
-    config = configured(given)
     source = urls.graph_source(config, environ)
-    if given.vector and not isinstance(given.vector, str) and source.origin == "default":
+    if truth_given and source.origin == "default":
         config = config.model_copy(update={"graph_url": SecretStr(urls.MEMORY)})
     return await make_graph(config, environ)
 
@@ -74,7 +78,7 @@ async def upgrade_schema(given: Given, environ: Mapping[str, str]) -> tuple[int,
 
     Returns the versions before and after.
     """
-    config = configured(given)
+    config = await settled(configured(given), environ)
     url = _vector_url(config, environ)
     versions = await vector_backend(url).upgrade(url, config)
     allowed = config.model_copy(update={"auto_upgrade": True})
@@ -90,7 +94,7 @@ async def upgrade_schema(given: Given, environ: Mapping[str, str]) -> tuple[int,
 
 async def schema_status(given: Given, environ: Mapping[str, str]) -> tuple[int, int]:
     """Return the version of the truth's schema (0: there is none) and the one that this code needs."""
-    config = configured(given)
+    config = await settled(configured(given), environ)
     url = _vector_url(config, environ)
     return await vector_backend(url).schema_status(url, config)
 

@@ -109,7 +109,8 @@ class AsyncPersistenceService:
         """Name the stores, by URL or as adapters; ``async with`` opens them.
 
         What is not given comes from the settings (``DIPTYCH_VECTOR_URL``, ``DIPTYCH_GRAPH_URL`` …), then from names
-        such as ``DATABASE_URL`` and ``NEO4J_URI``, else it is the embedded default.
+        such as ``DATABASE_URL`` and ``NEO4J_URI``, else it is the embedded default. As URL,
+        ``auto`` takes what is named there, else what is kept on this machine already, else what is installed.
         """
         return cls(vector, graph, embedder=embedder, extractor=extractor, config=config)
 

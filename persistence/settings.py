@@ -22,11 +22,12 @@ class PersistenceConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     vector_url: SecretStr | None = Field(
-        None, description="postgresql://…, qdrant://…, sqlite:///…, embedded://, file:///…, memory://: the truth."
+        None,
+        description="The truth: postgresql://…, qdrant://…, sqlite:///…, embedded://, file:///…, memory://, or auto.",
     )
     graph_url: SecretStr | None = Field(
         None,
-        description="Where the graph is: neo4j://…, postgresql://…, embedded://, file:///…, memory://, none://.",
+        description="Where the graph is: neo4j://…, postgresql://…, embedded://, file:///…, memory://, none://, auto.",
     )
     home: Path = Field(
         Path("~/.local/share/diptych"), description="The folder of local servers and the embedded default."

@@ -15,6 +15,8 @@ from persistence.settings import PersistenceConfig
 EMBEDDED = "embedded://"
 MEMORY = "memory://"
 NONE = "none://"
+#: In the place of a URL: the backend is chosen by what is there (persistence/choosing/auto.py).
+AUTO = "auto"
 POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
 QDRANT_SCHEMES = frozenset({"qdrant", "qdrants"})
 _QDRANT_OF_HTTP = {"http": "qdrant", "https": "qdrants"}
@@ -53,6 +55,13 @@ def folder(url: str) -> Path:
     if parts.netloc not in {"", "localhost"} or not path.is_absolute() or path == Path("/"):
         raise ConfigurationError(f"{mask(url)} names no folder of this machine.", hint="use file:///path/to/folder")
     return path
+
+
+def without_auto(config: PersistenceConfig) -> PersistenceConfig:
+    """Return the settings as if URLs that say ``auto`` were not set."""
+    found = {name: url for name in ("vector_url", "graph_url") if (url := getattr(config, name))}
+    auto = [name for name, url in found.items() if url.get_secret_value().lower() == AUTO]
+    return config.model_copy(update=dict.fromkeys(auto)) if auto else config
 
 
 def vector_source(config: PersistenceConfig, environ: Mapping[str, str]) -> Source:

@@ -15,6 +15,7 @@ from typing import Any
 
 from persistence.errors import PersistenceError
 from persistence.log import get_logger
+from persistence.ports.capabilities import Capability
 from persistence.ports.checking import EVERYTHING, EntityPage, OrphanEntity, Span, StrayEdge
 from persistence.ports.outbox import Key
 from persistence.ports.runs import Depth, Inconsistency, Kind, Run, RunKind, RunQuery, RunState
@@ -128,7 +129,7 @@ class Check:
 
     def _say_what_is_read(self) -> None:
         for store in (self.pair.parts.truth.store, self.pair.parts.graph.store):
-            if not store.aggregates:
+            if Capability.AGGREGATES not in store.capabilities:
                 self.tally.note(f"{store.kind} cannot sum up by itself: all of its rows were read, without content.")
 
     async def _follow(self) -> bool:

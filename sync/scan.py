@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from dataclasses import dataclass, replace
 from math import log
 
+from persistence.ports.capabilities import Capability
 from persistence.ports.checking import EVERYTHING, BucketSum, Head, Span, summed
 from persistence.ports.outbox import Key
 from persistence.projection import BUCKET_BITS, bucket
@@ -90,7 +91,9 @@ async def compare(pair: Pair, wanted: Wanted) -> tuple[Sizes, list[_Part]]:
 
 async def narrowed(pair: Pair, wanted: Wanted, sizes: Sizes, parts: list[_Part]) -> tuple[Wanted, list[_Part]]:
     """Compare once more by longer prefixes, where many parts differ: reading all of their rows would cost more."""
-    if not (pair.parts.truth.store.aggregates and pair.parts.graph.store.aggregates):
+    if not all(
+        Capability.AGGREGATES in store.capabilities for store in (pair.parts.truth.store, pair.parts.graph.store)
+    ):
         return wanted, parts
     finer = replace(wanted, bits=finer_bits(wanted, sizes, len(parts), sum(part.rows for part in parts)))
     return (wanted, parts) if finer == wanted else (finer, (await compare(pair, finer))[1])
@@ -162,13 +165,13 @@ def _unlike(vector: Sequence[Head], graph: Sequence[Head]) -> list[Key]:
 
 
 async def _sums_of_truth(pair: Pair, wanted: Wanted) -> Sums:
-    if pair.parts.truth.store.aggregates:
+    if Capability.AGGREGATES in pair.parts.truth.store.capabilities:
         return await pair.truth(lambda store: store.bucket_sums(wanted.user_id, wanted.span, bits=wanted.bits))
     return await _summed_here(wanted, lambda span: pair.truth(lambda store: store.bucket_rows(wanted.user_id, [span])))
 
 
 async def _sums_of_graph(pair: Pair, wanted: Wanted) -> Sums:
-    if pair.parts.graph.store.aggregates:
+    if Capability.AGGREGATES in pair.parts.graph.store.capabilities:
         return await pair.graph(lambda store: store.bucket_sums(wanted.user_id, wanted.span, bits=wanted.bits))
     return await _summed_here(wanted, lambda span: pair.graph(lambda store: store.bucket_rows(wanted.user_id, [span])))
 

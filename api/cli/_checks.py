@@ -101,7 +101,7 @@ def schema(found: int, wanted: int, *, auto_upgrade: bool) -> Check:
     """Compare the schema that is there with the one that this code needs; 0 is none."""
     there = f"version {found}" if found else "there is none"
     if found == wanted:
-        return Check("schema", State.OK, there)
+        return Check("schema", State.OK, there if found else "the store sees to it by itself")
     if found > wanted:
         return Check("schema", State.FAIL, f"{there}, newer than {wanted}", "upgrade diptych on this machine")
     if auto_upgrade:
@@ -137,8 +137,8 @@ def vector_index(info: StoreInfo) -> Check:
 def durability(sentences: list[str]) -> Check:
     """Warn of a truth that may lose what it acknowledged."""
     if sentences:
-        return Check("durability", State.WARN, " ".join(sentences), "set it back to on, unless the data may be lost")
-    return Check("durability", State.OK, "commits reach the disk before they are acknowledged")
+        return Check("durability", State.WARN, " ".join(sentences), "change that, unless the data may be lost")
+    return Check("durability", State.OK, "what is acknowledged is durable")
 
 
 def graph_identity(info: StoreInfo) -> Check:

@@ -14,7 +14,7 @@ VectorUrl = Annotated[
     typer.Option(
         "--vector-url",
         metavar="URL",
-        help="Where the truth is: postgresql://…, embedded://. Else DIPTYCH_VECTOR_URL.",
+        help="Where the truth is: postgresql://…, sqlite:///…, embedded://, auto. Else DIPTYCH_VECTOR_URL.",
         rich_help_panel=PANEL,
         show_default=False,
     ),
@@ -24,7 +24,7 @@ GraphUrl = Annotated[
     typer.Option(
         "--graph-url",
         metavar="URL",
-        help="Where the graph is: neo4j://…, postgresql://…, memory://, none://. Else DIPTYCH_GRAPH_URL.",
+        help="Where the graph is: neo4j://…, postgresql://…, memory://, none://, auto. Else DIPTYCH_GRAPH_URL.",
         rich_help_panel=PANEL,
         show_default=False,
     ),

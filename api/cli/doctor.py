@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 import typer
 
-from api.cli import _checks
+from api.cli import _capabilities, _checks
 from api.cli._checks import Check, State, failed, skipped
 from api.cli._output import one_line, styled
 from api.cli._run import TROUBLE, Cli, command
 from persistence import AsyncPersistenceService, factory
+from persistence.choosing import settled
 from persistence.errors import ConfigurationError, EmbeddingMismatchError, GraphStoreError, PersistenceError
+from persistence.ports.capabilities import Capability
+from persistence.ports.vector import VectorStore
 from persistence.settings import PersistenceConfig
 
 app = typer.Typer()
@@ -25,8 +28,12 @@ _MARKS = {
     State.SKIPPED: ("-", "dim"),
 }
 
-_BEHIND_SCHEMA = ("extension", "embedding", "vector index", "durability", "graph store", "graph identity", "outbox")
-_ORDER = ("vector store", "schema", *_BEHIND_SCHEMA)
+_BEHIND_SCHEMA = ("embedding", "vector index", "durability", "graph store", "graph identity", "outbox")
+#: Of PostgreSQL alone.
+_EXTENSION = "extension"
+_ORDER = ("vector store", "schema", _EXTENSION, *_BEHIND_SCHEMA)
+#: How the truth names itself that needs an extension of its server.
+_EXTENDED = "pgvector"
 
 
 @runtime_checkable
@@ -39,11 +46,20 @@ class Durable(Protocol):
 
 
 @command(app)
-async def doctor(cli: Cli) -> int | None:
+async def doctor(
+    cli: Cli,
+    *,
+    capabilities: Annotated[
+        bool, typer.Option("--capabilities", help="Show what the two backends can do instead; connects to neither.")
+    ] = False,
+) -> int | None:
     """Look at everything that has to be right: settings, both stores, schema, embeddings, what is in doubt.
 
     Changes nothing. Exits with 2 where something is wrong; a warning (!) is not.
     """
+    if capabilities:
+        await _show_capabilities(cli)
+        return None
     checks = [_checks.python(), *await _configured(cli)]
     wrong = any(check.state is State.FAIL for check in checks)
     if cli.json:
@@ -52,6 +68,14 @@ async def doctor(cli: Cli) -> int | None:
         for check in checks:
             _show(cli, check)
     return TROUBLE if wrong else None
+
+
+async def _show_capabilities(cli: Cli) -> None:
+    vector, graph = await _capabilities.configured(await settled(cli.config(), os.environ))
+    if cli.json:
+        cli.output.data(_capabilities.as_json(vector, graph))
+    else:
+        _capabilities.show(cli.output, vector, graph)
 
 
 def _as_json(cli: Cli, check: Check) -> dict[str, str | None]:
@@ -68,7 +92,8 @@ def _show(cli: Cli, check: Check) -> None:
 
 async def _configured(cli: Cli) -> list[Check]:
     try:
-        config = cli.config(enable_relay=False, auto_upgrade=False, graph_required=False)
+        given = cli.config(enable_relay=False, auto_upgrade=False, graph_required=False)
+        config = await settled(given, os.environ)
         found = _checks.settings(config, cli.options, os.environ)
     except ConfigurationError as error:
         return [failed("settings", error), *skipped("schema", "vector store", "graph store")]
@@ -96,21 +121,30 @@ async def _truth(config: PersistenceConfig) -> list[Check]:
     vector = await factory.make_vector(config, os.environ)
     try:
         info = await vector.open(model=embedder.model, dimension=embedder.dimension)
-        sentences = await vector.durability() if isinstance(vector, Durable) else []
+        weaknesses = await _weaknesses(vector)
     except EmbeddingMismatchError as error:
         return [failed("embedding", error), *skipped("vector index", "durability", "graph identity")]
     except PersistenceError as error:
-        return [failed("extension", error), *skipped("embedding", "vector index", "durability", "graph identity")]
+        # Of what is wrong with the store itself, the line of the store speaks.
+        told = [failed(_EXTENSION, error)] if vector.kind == _EXTENDED else []
+        return [*told, *skipped("embedding", "vector index", "durability", "graph identity")]
     finally:
         await vector.close()
         await embedder.close()
     return [
-        Check("extension", State.OK, "vector is installed, and new enough"),
+        *([Check(_EXTENSION, State.OK, "vector is installed, and new enough")] if vector.kind == _EXTENDED else []),
         _checks.embedding(info, embedder),
         _checks.vector_index(info),
-        _checks.durability(sentences),
+        _checks.durability(weaknesses),
         _checks.graph_identity(info),
     ]
+
+
+async def _weaknesses(vector: VectorStore) -> list[str]:
+    """Return why an acknowledged write may be lost; a store that cannot say so in sentences is taken by its word."""
+    if isinstance(vector, Durable):
+        return await vector.durability()
+    return [] if Capability.DURABLE in vector.capabilities else [f"It lacks durable: {Capability.DURABLE.without}"]
 
 
 async def _pair(config: PersistenceConfig) -> list[Check]:

@@ -130,15 +130,10 @@ class EntityPage:
 class TruthCheck(Protocol):
     """What the vector store answers to a check, a repair and a rebuild. A tenant's call reads its own rows alone."""
 
-    @property
-    def aggregates(self) -> bool:
-        """False where the store cannot sum: then the check reads the rows of every span instead."""
-        ...
-
     async def bucket_sums(self, user_id: str | None, span: Span, *, bits: int) -> dict[int, BucketSum]:
         """Sum the live memories of a span by the first ``bits`` bits of their bucket; a prefix without any is left out.
 
-        ``user_id`` None: of all tenants.
+        ``user_id`` None: of all tenants. Not called where the store lacks ``AGGREGATES``.
         """
         ...
 
@@ -168,15 +163,10 @@ class TruthCheck(Protocol):
 class GraphCheck(Protocol):
     """What the graph store answers to a check, a repair and a rebuild; what is not ours is never counted or touched."""
 
-    @property
-    def aggregates(self) -> bool:
-        """False where the store cannot sum: then the check reads the rows of every span instead."""
-        ...
-
     async def bucket_sums(self, user_id: str | None, span: Span, *, bits: int) -> dict[int, BucketSum]:
         """Sum the live memories of a span by the first ``bits`` bits of their bucket; a prefix without any is left out.
 
-        ``user_id`` None: of all tenants.
+        ``user_id`` None: of all tenants. Not called where the store lacks ``AGGREGATES``.
         """
         ...
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
+from persistence.ports.capabilities import Capability
 from persistence.ports.checking import GraphCheck
 from persistence.ports.outbox import Key
 from persistence.ports.vector import GraphIdentity, Tombstone
@@ -126,8 +127,8 @@ class GraphStore(GraphCheck, Protocol):
         ...
 
     @property
-    def durable(self) -> bool:
-        """False where the graph lives and dies with this process, and so has no say over the outbox."""
+    def capabilities(self) -> frozenset[Capability]:
+        """What this graph can do. Without ``DURABLE`` it has no say over the outbox."""
         ...
 
     async def open(self) -> None:

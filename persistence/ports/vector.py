@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from persistence.filters import Filter
+from persistence.ports.capabilities import Capability
 from persistence.ports.checking import TruthCheck
 from persistence.ports.outbox import Key, OutboxEntry, Postponement, Settlement
 from persistence.ports.runs import RunStore
@@ -206,6 +207,11 @@ class VectorStore(TruthCheck, RunStore, Protocol):
     @property
     def kind(self) -> str:
         """The backend's name, as in the URL and in logs."""
+        ...
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What this truth can do beyond what every truth does; known before ``open``."""
         ...
 
     async def open(self, *, model: str, dimension: int) -> StoreInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from persistence import Key
+from persistence.ports.capabilities import Capability
 from persistence.ports.runs import Kind
 from sync import AsyncSyncService, Depth, Strategy, check, scan
 from tests.faults import drifts
@@ -152,7 +153,9 @@ async def test_named_memories_are_checked_alone(stores: Stores) -> None:
 class Unsumming(Hooked):
     """Stands in for a store that cannot sum by itself."""
 
-    aggregates = False
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return self.inner.capabilities - {Capability.AGGREGATES}
 
 
 async def test_a_store_that_cannot_sum_is_read_row_by_row(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

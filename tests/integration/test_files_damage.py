@@ -23,6 +23,7 @@ from persistence.errors import (
 from persistence.files import FilePolicy
 from persistence.files.frames import pack
 from persistence.graph.memory import FileGraph
+from persistence.ports.capabilities import Capability
 from persistence.ports.outbox import Key
 from persistence.ports.vector import GraphIdentity
 from persistence.vector.memory import FileStorage, MemoryStore
@@ -280,7 +281,7 @@ async def test_files_of_version_1(tmp_path: Path) -> None:
 async def test_a_graph_outlives_its_process(tmp_path: Path) -> None:
     """Opened again, by its log or its snapshot, a graph has its identity, its versions, its entities and names."""
     graph = FileGraph(tmp_path, NEVER)
-    assert graph.durable
+    assert Capability.DURABLE in graph.capabilities
     await graph.open()
     identity = await graph.identify(truth := uuid4(), None)
     writes = [say_write("m", 5, [("Ada", "Person"), ("Bob", "Person")], [("Ada", "KNOWS", "Bob")])]

@@ -27,10 +27,6 @@ Tenants = Mapping[str, Tenant]
 class Checking(Guarded):
     """What the port says of checks."""
 
-    @property
-    def aggregates(self) -> bool:
-        return True
-
     async def bucket_sums(self, user_id: str | None, span: Span, *, bits: int) -> dict[int, BucketSum]:
         return await self._run(lambda: _sums(self._chosen(user_id), span, BUCKET_BITS - bits))
 

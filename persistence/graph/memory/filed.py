@@ -15,6 +15,7 @@ from persistence.graph.memory.encoding import FORMAT, Name, chunks, from_bytes, 
 from persistence.graph.memory.guarded import nothing_against
 from persistence.graph.memory.store import MemoryGraph
 from persistence.graph.memory.tenant import Ends, Note, Tenant
+from persistence.ports.capabilities import OF_GRAPHS, Capability
 from persistence.ports.vector import GraphIdentity
 
 T = TypeVar("T")
@@ -36,8 +37,8 @@ class FileGraph(MemoryGraph):
         return "file"
 
     @property
-    def durable(self) -> bool:
-        return True
+    def capabilities(self) -> frozenset[Capability]:
+        return OF_GRAPHS - {Capability.SHARED}
 
     @property
     def notices(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from persistence.graph.memory.guarded import INLINE
 from persistence.graph.memory.tenant import Note, Tenant, judge, node_of
 from persistence.graph.memory.walk import related
 from persistence.graph.ordering import key_of, refuse_twins
+from persistence.ports.capabilities import OF_GRAPHS, Capability
 from persistence.ports.graph import (
     GraphAck,
     GraphCounts,
@@ -41,8 +42,8 @@ class MemoryGraph(Checking):
         return "memory"
 
     @property
-    def durable(self) -> bool:
-        return False
+    def capabilities(self) -> frozenset[Capability]:
+        return OF_GRAPHS - {Capability.DURABLE, Capability.SHARED}
 
     async def open(self) -> None:
         """Nothing to do: what is here is here."""

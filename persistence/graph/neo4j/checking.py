@@ -27,10 +27,6 @@ class Checking(Protocol):
 
     async def _ready(self) -> None: ...
 
-    @property
-    def aggregates(self) -> bool:
-        return True
-
     async def _rows(self, statement: Any, **given: Any) -> list[Any]:
         await self._ready()
         return await self._connection.rows(statement, given)

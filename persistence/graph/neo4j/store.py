@@ -18,6 +18,7 @@ from persistence.graph.neo4j.checking import Checking
 from persistence.graph.neo4j.connection import Connection
 from persistence.graph.neo4j.walk import Walk
 from persistence.graph.ordering import FAN_OUT, refuse_twins
+from persistence.ports.capabilities import OF_GRAPHS, Capability
 from persistence.ports.graph import (
     GraphAck,
     GraphCounts,
@@ -52,8 +53,8 @@ class Neo4jGraph(Checking):
         return "neo4j"
 
     @property
-    def durable(self) -> bool:
-        return True
+    def capabilities(self) -> frozenset[Capability]:
+        return OF_GRAPHS
 
     async def open(self) -> None:
         self._connection.open()

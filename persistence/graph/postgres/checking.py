@@ -60,10 +60,6 @@ class Checking(Protocol):
             raise GraphStoreError(f"PostgreSQL answered {len(rows)} rows where one was expected.")
         return rows[0]
 
-    @property
-    def aggregates(self) -> bool:
-        return True
-
     async def bucket_sums(self, user_id: str | None, span: Span, *, bits: int) -> dict[int, BucketSum]:
         given = {"user_id": user_id, "low": span.low, "high": span.high, "shift": BUCKET_BITS - bits}
         rows = await self._rows(_SUMS[user_id is not None], given, prepare=False)

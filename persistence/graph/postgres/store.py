@@ -16,6 +16,7 @@ from persistence.graph.postgres.batching import Batch, batch
 from persistence.graph.postgres.checking import Checking
 from persistence.graph.postgres.errors import FAULTS
 from persistence.graph.postgres.session import Sessions
+from persistence.ports.capabilities import OF_GRAPHS, Capability
 from persistence.ports.graph import (
     GraphAck,
     GraphCounts,
@@ -71,8 +72,8 @@ class PostgresGraph(Checking):
         return "postgresql"
 
     @property
-    def durable(self) -> bool:
-        return True
+    def capabilities(self) -> frozenset[Capability]:
+        return OF_GRAPHS
 
     async def open(self) -> None:
         self._open = True

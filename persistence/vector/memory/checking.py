@@ -21,10 +21,6 @@ from persistence.vector.memory.times import later
 class Checking(Part):
     """What the port says of checks."""
 
-    @property
-    def aggregates(self) -> bool:
-        return True
-
     async def bucket_sums(self, user_id: str | None, span: Span, *, bits: int) -> dict[int, BucketSum]:
         return await self._open().view(lambda state: _sums(_inside(state, user_id, [span]), BUCKET_BITS - bits))
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from persistence.errors import OutcomeUnknownError, VectorStoreError, VectorStoreUnavailableError
 from persistence.files import Faults, FilePolicy, Keeper, Step
+from persistence.ports.capabilities import Capability
 from persistence.vector.memory.encoding import FORMAT, load, parsed, to_bytes
 from persistence.vector.memory.images import Captured
 from persistence.vector.memory.migrations import migrated
@@ -31,6 +32,10 @@ class FileStorage(Storage):
     @property
     def kind(self) -> str:
         return "file"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return super().capabilities | {Capability.DURABLE}
 
     @property
     def place(self) -> str:

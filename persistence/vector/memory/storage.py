@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from persistence.errors import VectorStoreUnavailableError
+from persistence.ports.capabilities import Capability
 from persistence.vector.memory.state import State, Transaction
 from persistence.vector.memory.times import Clock, now
 
@@ -29,6 +30,11 @@ class Storage:
     def kind(self) -> str:
         """The backend's name."""
         return "memory"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What a store on it can do."""
+        return frozenset({Capability.ATOMIC_BATCH, Capability.SNAPSHOT_READS, Capability.AGGREGATES})
 
     @property
     def place(self) -> str:

@@ -8,6 +8,7 @@ import uuid
 from dataclasses import replace
 
 from persistence.errors import EmbeddingMismatchError
+from persistence.ports.capabilities import Capability
 from persistence.ports.vector import GraphIdentity, StoreInfo
 from persistence.vector.memory.checking import Checking
 from persistence.vector.memory.encoding import FORMAT
@@ -33,6 +34,10 @@ class MemoryStore(Reads, Writes, OutboxPart, Checking, Runs):
     @property
     def kind(self) -> str:
         return self._storage.kind
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return self._storage.capabilities
 
     @property
     def notices(self) -> tuple[str, ...]:

@@ -35,10 +35,6 @@ _FIRST = Key("", "")
 class Checking(Part):
     """What the port says of checks."""
 
-    @property
-    def aggregates(self) -> bool:
-        return True
-
     async def bucket_sums(self, user_id: str | None, span: Span, *, bits: int) -> dict[int, BucketSum]:
         parameters = {"user_id": user_id, "low": span.low, "high": span.high, "shift": BUCKET_BITS - bits}
         query = _SUMS[user_id is not None]

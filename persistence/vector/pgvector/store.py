@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from persistence.ports.capabilities import Capability
 from persistence.ports.vector import GraphIdentity, StoreInfo
 from persistence.vector.pgvector.binding import bind_model, read_info, register_graph
 from persistence.vector.pgvector.checking import Checking
@@ -54,6 +55,10 @@ class PgVectorStore(Reads, Writes, Outbox, Checking, Runs):
     @property
     def kind(self) -> str:
         return "pgvector"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return frozenset(Capability)
 
     async def open(self, *, model: str, dimension: int) -> StoreInfo:
         async with direct(self._info, self._connect_timeout) as connection:

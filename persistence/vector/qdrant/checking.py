@@ -1,7 +1,6 @@
 """What a check, a repair and a rebuild ask of truth: sums, narrow rows, how single memories stand, and a walk.
 
-Qdrant counts, but does not sum: the rows are read, a page of narrow ones at a time, and summed here. That is one call
-for a span, where ``aggregates`` False would mean one for each prefix.
+Qdrant counts, but does not sum: the rows are read, a page of narrow ones at a time, and summed here.
 """
 
 from __future__ import annotations
@@ -27,10 +26,6 @@ _LIVE = Is("live", 1)
 
 class Checking(Reads):
     """What the port says of checks."""
-
-    @property
-    def aggregates(self) -> bool:
-        return True
 
     async def bucket_sums(self, user_id: str | None, span: Span, *, bits: int) -> dict[int, BucketSum]:
         return await self._engine.run(lambda: self._sums(user_id, span, BUCKET_BITS - bits))

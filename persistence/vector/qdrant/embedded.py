@@ -53,6 +53,14 @@ class EmbeddedEngine:
         self._optimised = True
         self._since_optimised = 0
 
+    @property
+    def kind(self) -> str:
+        return "qdrant_embedded"
+
+    @property
+    def shared(self) -> bool:
+        return False
+
     async def open(self) -> None:
         await anyio.to_thread.run_sync(self._open)
 

@@ -85,6 +85,16 @@ Change = Upsert | Put | Remove
 class Engine(Protocol):
     """One way to reach Qdrant. Errors are those of persistence.errors."""
 
+    @property
+    def kind(self) -> str:
+        """What it is called in logs and reports."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """Whether several processes can use it at once."""
+        ...
+
     async def open(self) -> None:
         """Connect; each call needs a ``close``. Raises ConfigurationError where the server is too old."""
         ...

@@ -67,6 +67,14 @@ class RemoteEngine:
         self._client: AsyncQdrantClient | None = None
         self._opened = 0
 
+    @property
+    def kind(self) -> str:
+        return "qdrant"
+
+    @property
+    def shared(self) -> bool:
+        return True
+
     async def open(self) -> None:
         if self._client is None:
             self._client = self._connect()

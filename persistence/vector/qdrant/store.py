@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from persistence.ports.capabilities import Capability
 from persistence.ports.vector import StoreInfo
 from persistence.vector.qdrant.binding import Binding
 from persistence.vector.qdrant.checking import Checking
@@ -17,6 +18,8 @@ from persistence.vector.qdrant.terms import Ids
 from persistence.vector.qdrant.tombstones import Tombstones
 from persistence.vector.qdrant.writes import Writes
 
+#: What a store of one process can do. Qdrant has no transactions, and no sums.
+_ALONE = frozenset({Capability.DURABLE, Capability.VECTOR_INDEX})
 #: The lease of whoever puts off the vector index, in seconds; each batch that it writes renews it.
 _LOAD = "load"
 _LOAD_LEASE = 600.0
@@ -37,7 +40,11 @@ class QdrantStore(Checking, Feed, Writes, Outbox, Tombstones, Runs, Binding):
 
     @property
     def kind(self) -> str:
-        return "qdrant"
+        return self._engine.kind
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return _ALONE | {Capability.SHARED} if self._engine.shared else _ALONE
 
     async def open(self, *, model: str, dimension: int) -> StoreInfo:
         await self._engine.open()

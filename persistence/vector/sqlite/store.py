@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from persistence.ports.capabilities import Capability
 from persistence.ports.vector import GraphIdentity, StoreInfo
 from persistence.vector.sqlite.binding import bind_model, read_info, register_graph
 from persistence.vector.sqlite.checking import Checking
@@ -55,6 +56,10 @@ class SqliteStore(Reads, Search, Writes, Outbox, Checking, Runs):
     @property
     def kind(self) -> str:
         return "sqlite"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return frozenset(Capability) - {Capability.VECTOR_INDEX}
 
     async def open(self, *, model: str, dimension: int) -> StoreInfo:
         def prepare(session: Session) -> StoreInfo:

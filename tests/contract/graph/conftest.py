@@ -1,22 +1,27 @@
-"""Every graph under one suite: a new backend is one more fixture and one more name in ``BACKENDS``."""
+"""Every graph under one suite: a new backend is two more fixtures and one more name in ``BACKENDS``."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 
+from persistence.backends import graph_backend
 from persistence.graph.memory import FileGraph, MemoryGraph
 from persistence.graph.neo4j import Neo4jGraph
 from persistence.graph.postgres import PostgresGraph
 from persistence.ports.graph import GraphStore, GraphWrite
 from persistence.projection import bucket, project
 from persistence.records import Memory
+from persistence.settings import PersistenceConfig
+from tests.contract.conftest import Place
 
-BACKENDS = ("memory_graph", "file_graph", "neo4j_graph", "postgres_graph")
+BACKENDS = ("memory_graph", "file_graph", "neo4j_graph", "postgres_graph", "theirs_graph")
 CREATED = datetime(2024, 2, 29, 12, 30, 15, 123456, tzinfo=UTC)
 
 Named = tuple[str, str] | tuple[str, str, Mapping[str, Any]]
@@ -96,6 +101,48 @@ async def postgres_graph(postgres_url: str, pg_schema: str) -> AsyncIterator[Pos
     await graph.open()
     yield graph
     await graph.close()
+
+
+@pytest.fixture
+async def theirs_graph(theirs_installed: tuple[str, ...]) -> AsyncIterator[GraphStore]:
+    graph = await graph_backend("theirs://").make("theirs://", PersistenceConfig())
+    await graph.open()
+    yield graph
+    await graph.close()
+
+
+@pytest.fixture
+def memory_graph_place() -> Place:
+    return Place("memory://")
+
+
+@pytest.fixture
+def file_graph_place(tmp_path: Path) -> Place:
+    return Place((tmp_path / "store").as_uri())
+
+
+@pytest.fixture
+def neo4j_graph_place(clean_neo4j: str) -> Place:
+    return Place(clean_neo4j)
+
+
+@pytest.fixture
+def postgres_graph_place(postgres_url: str, pg_schema: str) -> Iterator[Place]:
+    """Return the place; the graph's schema has a name of its own, made of the truth's."""
+    yield Place(postgres_url, pg_schema)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(f"{pg_schema}_graph")))
+
+
+@pytest.fixture
+def theirs_graph_place(theirs_installed: tuple[str, ...]) -> Place:
+    return Place("theirs://", path=theirs_installed)
+
+
+@pytest.fixture(params=BACKENDS)
+def place(request: pytest.FixtureRequest) -> Place:
+    """Return where each backend's graph is, by URL: for tests with a second process."""
+    return request.getfixturevalue(f"{request.param}_place")
 
 
 @pytest.fixture(params=BACKENDS)

@@ -191,8 +191,3 @@ async def test_an_emptied_tenant_keeps_its_versions(graph, apply, say, forget):
 async def test_emptying_nobody(graph):
     """A tenant that is not there is empty."""
     assert await graph.clear("nobody", limit=10) == 0
-
-
-async def test_a_graph_says_whether_it_sums(graph):
-    """These graphs sum in the store; a check reads no rows where nothing differs."""
-    assert graph.aggregates is True

@@ -14,7 +14,7 @@ from persistence.ports.graph import GraphStore, GraphWrite
 from persistence.ports.outbox import Key
 from persistence.ports.vector import Tombstone
 
-OTHERS = ("file_graph", "neo4j_graph", "postgres_graph")
+OTHERS = ("file_graph", "neo4j_graph", "postgres_graph", "theirs_graph")
 SEEDS = range(int(os.environ.get("DIPTYCH_TEST_PROGRAMMES", "12")))
 STEPS = 25
 USERS = ("u1", "u2")

@@ -10,6 +10,7 @@ import pytest
 from persistence.errors import GraphIdentityError
 from persistence.graph.identity import Stamp
 from persistence.graph.memory import MemoryGraph
+from persistence.graph.neo4j import Neo4jGraph
 from persistence.ports.vector import GraphIdentity
 
 
@@ -44,12 +45,9 @@ async def test_a_second_graph_of_one_truth_is_refused(graph):
 async def test_an_emptied_graph_is_known_again(graph):
     """A graph whose nodes were wiped is stamped with what is known, because the database is the same."""
     database_id = (await graph.identify(truth := uuid4(), None)).database_id
-    if graph.kind == "memory":
-        graph = MemoryGraph()
-        database_id = graph._stamp.database_id
-    elif graph.kind == "file":
+    if isinstance(graph, MemoryGraph):
         graph._stamp = Stamp(database_id)
-    elif graph.kind == "neo4j":
+    elif isinstance(graph, Neo4jGraph):
         await graph._connection.run("MATCH (s:DiptychStore) DELETE s")
     else:
         async with graph._sessions.use() as connection:

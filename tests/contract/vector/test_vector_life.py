@@ -9,6 +9,7 @@ import pytest
 
 from persistence.errors import EmbeddingMismatchError, VectorStoreUnavailableError
 from persistence.filters import Filter
+from persistence.ports.capabilities import Capability
 from persistence.ports.vector import GraphIdentity, VectorStore
 from tests.contract.vector.conftest import Backend
 from tests.contract.vector.making import AT_ONCE, DIMENSION, a_write, vector_of
@@ -71,13 +72,13 @@ async def test_the_graph_of_a_truth(store: VectorStore) -> None:
 
 
 async def require_index(store: VectorStore) -> None:
-    if (await store.info()).vector_index == "none":
+    if Capability.VECTOR_INDEX not in store.capabilities:
         pytest.skip(f"{store.kind} searches exactly, without a vector index that could be put off")
 
 
 async def test_a_load_without_an_index(store: VectorStore) -> None:
     """Where there is no vector index, none is put off, and ending a load changes nothing."""
-    if (await store.info()).vector_index != "none":
+    if Capability.VECTOR_INDEX in store.capabilities:
         pytest.skip(f"{store.kind} has a vector index")
     assert not await store.begin_load()
     await store.end_load()
