@@ -15,7 +15,7 @@ from psycopg import sql
 
 from persistence.filters import Filter, make_filter
 from persistence.ports.outbox import Key
-from persistence.vector.pgvector import PgVectorStore, outbox, reads
+from persistence.vector.pgvector import PgVectorStore, checking, outbox, reads
 from persistence.vector.pgvector.conditions import Conditions
 from persistence.vector.pgvector.queries import MEMORY_LIGHT
 from persistence.vector.pgvector.rows import RawVector
@@ -100,14 +100,13 @@ async def test_key_lookups_use_indexes(store: PgVectorStore, analysed: bool) -> 
 
 
 async def test_a_check_reads_no_wide_rows(store: PgVectorStore) -> None:
-    """Sums by bucket come from a covering index alone, of a tenant and of all."""
+    """Sums and rows by bucket come from a covering index alone, of a tenant and of all."""
     async with store._sessions.use() as connection:
         await connection.execute("VACUUM ANALYZE memories")
-    sums = b"SELECT bucket >> 12, count(*), sum(digest & 4294967295) FROM memories %b GROUP BY 1"
-    mine = await plan(store, sums % b"WHERE user_id = 'bob'")
-    everyone = await plan(store, sums % b"")
-    assert "Index Only Scan using memories_check " in mine
-    assert "Index Only Scan using memories_check" in everyone
+    span: dict[str, Any] = {"user_id": "bob", "low": 0, "high": 1 << 24, "shift": 12, "lows": [0, 9], "highs": [8, 99]}
+    for queries in (checking._SUMS, checking._ROWS):
+        assert "Index Only Scan using memories_check on" in await plan(store, queries[True], **span)
+        assert "Index Only Scan using memories_check_all on" in await plan(store, queries[False], **span)
 
 
 async def test_search_of_a_large_tenant_uses_the_vector_index(store: PgVectorStore) -> None:
