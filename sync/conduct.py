@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 from persistence.errors import LeaseLostError, OutcomeUnknownError, PersistenceError, RunCancelledError
 from persistence.gates import PROBE_TIME, GraphRole
@@ -30,6 +30,7 @@ from sync.tally import Tally
 
 log = get_logger("sync")
 
+T = TypeVar("T")
 Report = CheckReport | RepairReport | RebuildReport | SyncResult
 
 #: What stops a run without anything being wrong with it: it is reported as incomplete.
@@ -59,19 +60,7 @@ class Conductor:
             RunKind.FULL: self._full,
         }
         work = kinds[self._journal.run.kind]
-        async with self._journal.held():
-            try:
-                return await work()
-            except RunStoppedError:
-                await self._leave(RunState.CANCELLED, {"cancelled": True})
-                raise RunCancelledError(None, self._journal.id) from None
-            except asyncio.CancelledError:
-                with contextlib.suppress(LeaseLostError):  # whoever has it now goes on with it
-                    await asyncio.shield(self._leave(RunState.INTERRUPTED, {"interrupted": "its call was cancelled"}))
-                raise
-            except PersistenceError as error:
-                await self._leave(RunState.FAILED, {"error": error.message})
-                raise
+        return await led(self._journal, work)
 
     # --- the four kinds -----------------------------------------------------------------------------------------
 
@@ -81,13 +70,15 @@ class Conductor:
         report = await self._checked(check, self._journal.run.started_at)
         if complete and report.complete and self._asked.scope.ids is None:
             await self._journal.resolve_unseen(self._asked.depth, self._journal.run.started_at)
-        await self._leave(RunState.DONE, check_json(report))
+        await leave(self._journal, RunState.DONE, check_json(report))
         return report
 
     async def _repair(self) -> RepairReport:
         repair = self._new_repair(self._cursor)
         report = await self._repaired(repair)
-        await self._leave(RunState.DONE if report.check.complete else RunState.INTERRUPTED, repair_json(report))
+        await leave(
+            self._journal, RunState.DONE if report.check.complete else RunState.INTERRUPTED, repair_json(report)
+        )
         return report
 
     async def _full(self) -> SyncResult:
@@ -103,7 +94,7 @@ class Conductor:
         await self._through(check.tally, self._recorded(check))
         after = await self._checked(check, self._journal.run.started_at, since=began)
         result = SyncResult(self._journal.id, repaired, after, (time.perf_counter() - self._started) * 1_000)
-        await self._leave(RunState.DONE if after.complete else RunState.INTERRUPTED, sync_json(result))
+        await leave(self._journal, RunState.DONE if after.complete else RunState.INTERRUPTED, sync_json(result))
         return result
 
     async def _rebuild(self) -> RebuildReport:
@@ -131,7 +122,7 @@ class Conductor:
             notes.append("The graph of this process's memory is projected from truth whenever it is read.")
         report = await self._rebuilt(written, orphans, tally, notes)
         state = RunState.DONE if report.complete else RunState.INTERRUPTED
-        await self._leave(state, rebuild_json(report))
+        await leave(self._journal, state, rebuild_json(report))
         return report
 
     # --- parts of them ------------------------------------------------------------------------------------------
@@ -254,12 +245,30 @@ class Conductor:
         except UNREADABLE:
             return None
 
-    async def _leave(self, state: RunState, report: Mapping[str, Any]) -> None:
-        """End the run, as far as its store can be reached; otherwise its lease ends by itself."""
+
+async def led(journal: Journal, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Do a run's work with its lease kept alive; leave its record as what ends the work says."""
+    async with journal.held():
         try:
-            await self._journal.finish(state, report)
-        except STOPPING as error:
-            log.warning("The record of a run could not be finished.", action="finish_run", reason=error.message)
+            return await work()
+        except RunStoppedError:
+            await leave(journal, RunState.CANCELLED, {"cancelled": True})
+            raise RunCancelledError(None, journal.id) from None
+        except asyncio.CancelledError:
+            with contextlib.suppress(LeaseLostError):  # whoever has it now goes on with it
+                await asyncio.shield(leave(journal, RunState.INTERRUPTED, {"interrupted": "its call was cancelled"}))
+            raise
+        except PersistenceError as error:
+            await leave(journal, RunState.FAILED, {"error": error.message})
+            raise
+
+
+async def leave(journal: Journal, state: RunState, report: Mapping[str, Any]) -> None:
+    """End the run, as far as its store can be reached; otherwise its lease ends by itself."""
+    try:
+        await journal.finish(state, report)
+    except STOPPING as error:
+        log.warning("The record of a run could not be finished.", action="finish_run", reason=error.message)
 
 
 def _tally(asked: Asked, cursor: Mapping[str, Any]) -> Tally:

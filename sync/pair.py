@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from persistence.assembly import Parts
 from persistence.errors import DeadlineExceededError, GraphStoreError, VectorStoreError
 from persistence.gates import GraphRole
+from persistence.ports.capabilities import Capability
 from persistence.ports.graph import GraphStore
 from persistence.ports.vector import VectorStore
 from persistence.retry import Deadline
@@ -65,6 +66,14 @@ class Pair:
         """Whether the graph is a copy of its own, not one that this process projects from truth."""
         return self.parts.graph.role is GraphRole.REGISTERED
 
+    @property
+    def aggregates(self) -> tuple[bool, bool]:
+        """Whether truth, and whether the graph, can sum."""
+        return (
+            Capability.AGGREGATES in self.parts.truth.store.capabilities,
+            Capability.AGGREGATES in self.parts.graph.store.capabilities,
+        )
+
     async def truth(self, call: Callable[[VectorStore], Coroutine[Any, Any, T]]) -> T:
         """Await a call on truth that changes nothing. Raises VectorStoreError, DeadlineExceededError."""
         gate = self.parts.truth
@@ -78,6 +87,10 @@ class Pair:
     async def graph(self, call: Callable[[GraphStore], Coroutine[Any, Any, T]]) -> T:
         """Await a call on the graph. Raises GraphStoreError."""
         return await self._timed(self.parts.graph.ask(call, Deadline(self._seconds)))
+
+    async def copy(self, call: Callable[[GraphStore], Coroutine[Any, Any, T]]) -> T:
+        """Await a call on what a scan compares truth with: the graph."""
+        return await self.graph(call)
 
     async def _timed(self, call: Coroutine[Any, Any, T]) -> T:
         started = time.perf_counter()

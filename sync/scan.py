@@ -1,18 +1,23 @@
-"""The quick scan: sums of both stores per bucket, then, where they differ, the rows below."""
+"""The quick scan: sums of two stores per bucket, then, where they differ, the rows below.
+
+Truth and its copy: the graph to a check, another truth to a move.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
+from typing import Any, Protocol, TypeVar
 
-from persistence.ports.capabilities import Capability
 from persistence.ports.checking import EVERYTHING, BucketSum, Head, Span, summed
 from persistence.ports.outbox import Key
 from persistence.projection import BUCKET_BITS, bucket
-from sync.pair import Pair
+from sync.pair import Throttle
+
+T = TypeVar("T")
 
 #: Bits of the first comparison: 4,096 sums from each store (0.3 MB); for a tenant of no more than that many, 64.
 ALL_BITS, TENANT_BITS, TENANT = 12, 6, 50_000
@@ -28,6 +33,24 @@ MOST_STEPS = 6
 ROWS_AT_ONCE = 20_000
 
 Sums = Mapping[int, BucketSum]
+
+
+class Summing(Protocol):
+    """A store that answers sums and rows, as ports/checking.py says."""
+
+    async def bucket_sums(self, user_id: str | None, span: Span, *, bits: int) -> dict[int, BucketSum]: ...
+    async def bucket_rows(self, user_id: str | None, spans: Sequence[Span]) -> list[Head]: ...
+
+
+class Compared(Protocol):
+    """Two stores that are compared. ``aggregates``: of truth, of its copy."""
+
+    throttle: Throttle
+
+    @property
+    def aggregates(self) -> tuple[bool, bool]: ...
+    async def truth(self, call: Callable[[Summing], Coroutine[Any, Any, T]]) -> T: ...
+    async def copy(self, call: Callable[[Summing], Coroutine[Any, Any, T]]) -> T: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +83,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """A span whose sums differ, and how many rows it has on both sides together."""
 
     span: Span
@@ -81,19 +104,17 @@ def slices(count: int) -> list[Span]:
     return [Span(i * width, (i + 1) * width) for i in range(count)]
 
 
-async def compare(pair: Pair, wanted: Wanted) -> tuple[Sizes, list[_Part]]:
+async def compare(pair: Compared, wanted: Wanted) -> tuple[Sizes, list[Part]]:
     """Compare the sums of a span. Raises what a store that cannot be read raises."""
-    vector, graph = await asyncio.gather(_sums_of_truth(pair, wanted), _sums_of_graph(pair, wanted))
+    vector, graph = await asyncio.gather(_sums_of_truth(pair, wanted), _sums_of_copy(pair, wanted))
     sizes = Sizes(_total(vector), _total(graph))
     await pair.throttle.rows(max(sizes.vector, sizes.graph))
     return sizes, [_part(prefix, wanted.width, vector, graph) for prefix in sorted(_differing(vector, graph))]
 
 
-async def narrowed(pair: Pair, wanted: Wanted, sizes: Sizes, parts: list[_Part]) -> tuple[Wanted, list[_Part]]:
+async def narrowed(pair: Compared, wanted: Wanted, sizes: Sizes, parts: list[Part]) -> tuple[Wanted, list[Part]]:
     """Compare once more by longer prefixes, where many parts differ: reading all of their rows would cost more."""
-    if not all(
-        Capability.AGGREGATES in store.capabilities for store in (pair.parts.truth.store, pair.parts.graph.store)
-    ):
+    if not all(pair.aggregates):
         return wanted, parts
     finer = replace(wanted, bits=finer_bits(wanted, sizes, len(parts), sum(part.rows for part in parts)))
     return (wanted, parts) if finer == wanted else (finer, (await compare(pair, finer))[1])
@@ -124,9 +145,9 @@ def _drifts(differing: int, prefixes: int) -> float:
     return max(differing, prefixes * log(prefixes / left))
 
 
-async def suspects(pair: Pair, user_id: str | None, parts: Iterable[_Part], bits: int) -> AsyncGenerator[list[Key]]:
+async def suspects(pair: Compared, user_id: str | None, parts: Iterable[Part], bits: int) -> AsyncGenerator[list[Key]]:
     """Yield the memories that differ below parts whose sums differ, some at a time."""
-    few: list[_Part] = []
+    few: list[Part] = []
     rows = 0
     for part in parts:
         if part.most > FEW_ROWS and bits < BUCKET_BITS:
@@ -142,18 +163,18 @@ async def suspects(pair: Pair, user_id: str | None, parts: Iterable[_Part], bits
         yield await _differing_rows(pair, user_id, few)
 
 
-async def _divided(pair: Pair, user_id: str | None, part: _Part, bits: int) -> AsyncGenerator[list[Key]]:
+async def _divided(pair: Compared, user_id: str | None, part: Part, bits: int) -> AsyncGenerator[list[Key]]:
     finer = min(bits + STEP_BITS, BUCKET_BITS)
     _, below = await compare(pair, Wanted(user_id, part.span, finer, part.most))
     async for keys in suspects(pair, user_id, below, finer):
         yield keys
 
 
-async def _differing_rows(pair: Pair, user_id: str | None, parts: Sequence[_Part]) -> list[Key]:
+async def _differing_rows(pair: Compared, user_id: str | None, parts: Sequence[Part]) -> list[Key]:
     spans = _joined(part.span for part in parts)
     vector, graph = await asyncio.gather(
         pair.truth(lambda store: store.bucket_rows(user_id, spans)),
-        pair.graph(lambda store: store.bucket_rows(user_id, spans)),
+        pair.copy(lambda store: store.bucket_rows(user_id, spans)),
     )
     await pair.throttle.rows(max(len(vector), len(graph)))
     return await asyncio.to_thread(_unlike, vector, graph)
@@ -164,16 +185,16 @@ def _unlike(vector: Sequence[Head], graph: Sequence[Head]) -> list[Key]:
     return sorted({Key(row.user_id, row.id) for row in set(vector) ^ set(graph)})
 
 
-async def _sums_of_truth(pair: Pair, wanted: Wanted) -> Sums:
-    if Capability.AGGREGATES in pair.parts.truth.store.capabilities:
+async def _sums_of_truth(pair: Compared, wanted: Wanted) -> Sums:
+    if pair.aggregates[0]:
         return await pair.truth(lambda store: store.bucket_sums(wanted.user_id, wanted.span, bits=wanted.bits))
     return await _summed_here(wanted, lambda span: pair.truth(lambda store: store.bucket_rows(wanted.user_id, [span])))
 
 
-async def _sums_of_graph(pair: Pair, wanted: Wanted) -> Sums:
-    if Capability.AGGREGATES in pair.parts.graph.store.capabilities:
-        return await pair.graph(lambda store: store.bucket_sums(wanted.user_id, wanted.span, bits=wanted.bits))
-    return await _summed_here(wanted, lambda span: pair.graph(lambda store: store.bucket_rows(wanted.user_id, [span])))
+async def _sums_of_copy(pair: Compared, wanted: Wanted) -> Sums:
+    if pair.aggregates[1]:
+        return await pair.copy(lambda store: store.bucket_sums(wanted.user_id, wanted.span, bits=wanted.bits))
+    return await _summed_here(wanted, lambda span: pair.copy(lambda store: store.bucket_rows(wanted.user_id, [span])))
 
 
 async def _summed_here(wanted: Wanted, read: Callable[[Span], Awaitable[Sequence[Head]]]) -> Sums:
@@ -198,9 +219,9 @@ def _differing(vector: Sums, graph: Sums) -> set[int]:
     return {prefix for prefix in vector.keys() | graph.keys() if vector.get(prefix) != graph.get(prefix)}
 
 
-def _part(prefix: int, width: int, vector: Sums, graph: Sums) -> _Part:
+def _part(prefix: int, width: int, vector: Sums, graph: Sums) -> Part:
     counts = [sums[prefix].count if prefix in sums else 0 for sums in (vector, graph)]
-    return _Part(Span(prefix * width, (prefix + 1) * width), sum(counts), max(counts))
+    return Part(Span(prefix * width, (prefix + 1) * width), sum(counts), max(counts))
 
 
 def _joined(spans: Iterable[Span]) -> list[Span]:
@@ -214,7 +235,7 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
     return joined
 
 
-async def size_of_truth(pair: Pair, wanted: Wanted) -> int:
+async def size_of_truth(pair: Compared, wanted: Wanted) -> int:
     """Count truth's memories of a span. Raises VectorStoreError, DeadlineExceededError."""
     return _total(await _sums_of_truth(pair, wanted))
 

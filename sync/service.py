@@ -164,8 +164,13 @@ class AsyncSyncService:
     # --- runs ---------------------------------------------------------------------------------------------------
 
     async def resume_run(self, run_id: UUID, *, progress: OnProgress | None = None) -> Report:
-        """Take a run up where it was left. Raises RunNotFoundError, RunEndedError, RunConflictError."""
+        """Take a run up where it was left. Raises RunNotFoundError, RunEndedError, RunConflictError.
+
+        A move (``sync.moving``) is taken up by the call that began it: SyncError.
+        """
         self._require_graph()
+        if (await self.get_run(run_id)).kind is RunKind.MOVE:
+            raise SyncError("A move needs both of its stores.", hint="repeat the command `diptych migrate …`")
         return await self._carry(
             await journals.resumed(self._parts.truth, run_id, self._parts.config.run_lease), progress
         )

@@ -11,6 +11,7 @@ import typer
 from api.cli import choose, dead_letters, demo, doctor, find, importing, local, memories, operate, schema
 from api.cli._options import CommonOptions, GraphUrl, Json, NoColor, VectorUrl, Verbose
 from api.cli._run import leave_pipe, runnable
+from api.cli.moving import export, migrate
 from api.cli.syncing import commands, runs
 
 HELP = """Keep every memory in a vector store and in a graph, in step.
@@ -65,6 +66,8 @@ app.add_typer(find.app)
 app.add_typer(operate.app)
 app.add_typer(commands.app)
 app.add_typer(runs.app, name="runs")
+app.add_typer(migrate.app)
+app.add_typer(export.app)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(schema.app, name="schema")
 app.add_typer(local.app, name="local")

@@ -18,6 +18,8 @@ class RunKind(StrEnum):
     REBUILD = "rebuild"
     FULL = "full"
     """Check, repair, check again."""
+    MOVE = "move"
+    """Copy one truth into another; kept in the one that it goes to."""
 
 
 class RunState(StrEnum):

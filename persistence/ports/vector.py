@@ -171,6 +171,14 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
+class Transferred:
+    """What a transfer did: ``written`` as they came, ``left`` alone, because what is there is not older."""
+
+    written: tuple[Key, ...]
+    left: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GraphIdentity:
     """Which graph belongs to a truth: the id we stamped into the graph, and the database's own id."""
 
@@ -353,4 +361,26 @@ class VectorStore(TruthCheck, RunStore, Protocol):
 
     async def end_load(self) -> None:
         """Build the vector index that ``begin_load`` put off. Takes as long as it takes."""
+        ...
+
+    # --- copies from another store --------------------------------------------------------------------------------
+
+    async def tombstones(self, user_id: str | None, *, after: Key | None, limit: int) -> list[Tombstone]:
+        """Read tombstones in the order of (user_id, id), from beyond ``after``; ``user_id`` None: of all tenants."""
+        ...
+
+    async def transfer(
+        self, memories: Sequence[Memory], tombstones: Sequence[Tombstone], tracking: Tracking
+    ) -> Transferred:
+        """Write memories and tombstones as they are: at their versions, with their times, digests and embeddings.
+
+        Each is written where what is there, memory or tombstone, is older, or nothing is there; the rest is left alone.
+        So it can be repeated, in any order. What is written is listed in the outbox as every write is. The keys must
+        be distinct. One transaction where the store has those; where it has not, each of them is done or not by itself.
+        A tombstone's age begins here anew.
+        """
+        ...
+
+    async def raise_floor(self, floor: int) -> None:
+        """Raise the floor to ``floor``, if it is lower: no version up to it is given out from now on."""
         ...

@@ -21,6 +21,7 @@ from api.cli.importing.options import (
     Update,
     open_input,
 )
+from api.cli.moving.restore import Restore
 
 
 async def command(
@@ -42,11 +43,16 @@ async def command(
     "relationships", "embedding", "created_at". A line without an id gets one derived from what it says, so importing
     the same file again stores nothing; after an interruption the same command takes up where it was.
 
+    A full export (`diptych export --full`) is known by its first line: memories come back at the versions that they
+    had, deleted ones are deleted again, and what is newer in the store is left alone.
+
     Exit code 1: some lines were rejected.
     """
     request = Request(tuple(files or ()), git, user, on_error, rejected, update, keep_deleted, limit, since)
     request.check()
     job = await _prepare(cli, request)
+    if job.found.full is not None:
+        return await _restore(cli, Restore(job.found.full, job.stop))
     async with cli.service() as service:
         try:
             await job.run(service)
@@ -59,10 +65,29 @@ async def _prepare(cli: Cli, request: Request) -> Job:
     config = cli.config()
     stop = threading.Event()
     console = cli.output.err
-    found = await asyncio.to_thread(open_input, request, config, stop, count=console.is_terminal)
+    try:
+        found = await asyncio.to_thread(open_input, request, config, stop, count=console.is_terminal)
+    except asyncio.CancelledError:
+        stop.set()  # the thread may be waiting for a first line
+        raise
     if request.git and not request.user:
         cli.output.note(f"Importing into the tenant {found.user_id}; --user names another.")
     return Job(request, found, stop, console, config.batch_size)
+
+
+async def _restore(cli: Cli, restore: Restore) -> int:
+    """Bring a full export in, and say what was done, also where that was interrupted."""
+    try:
+        async with cli.service() as service:
+            await restore.run(service)
+    finally:
+        if cli.json:
+            cli.output.data(restore.tally.as_json())
+        else:
+            cli.output.line(f"{restore.tally.sentence()}.")
+    if restore.tally.pending:
+        cli.output.note("The graph has still to be brought up to the pending ones. Try: diptych relay")
+    return DONE
 
 
 def _report(cli: Cli, job: Job) -> None:

@@ -15,8 +15,8 @@ import stat
 import tempfile
 import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -102,6 +102,8 @@ class LineSource:
         self.path = None if path == STDIN else Path(path)
         self._stop = stop
         self._raw: Interruptible | None = None
+        self._ahead: Generator[Line, None, None] | None = None
+        self._first: Line | None = None
         self.total = _size(self.path)
 
     @property
@@ -109,8 +111,23 @@ class LineSource:
         """The bytes consumed so far (compressed ones, where it is compressed)."""
         return self._raw.consumed if self._raw else 0
 
+    def head(self) -> Line | None:
+        """Return the first line, which ``lines`` yields all the same. Raises SourceError, StoppedError."""
+        if self._ahead is None:
+            self._ahead = self._read()
+            self._first = next(self._ahead, None)
+        return self._first
+
     def lines(self) -> Iterator[Line]:
         """Yield every line. Raises SourceError, StoppedError."""
+        first, ahead = self.head(), self._ahead
+        if first is None or ahead is None:
+            return
+        with closing(ahead):
+            yield first
+            yield from ahead
+
+    def _read(self) -> Generator[Line, None, None]:
         with ExitStack() as stack:
             try:
                 self._raw = Interruptible(self._descriptor(stack), self._stop)

@@ -15,6 +15,7 @@ from api.cli.importing.entries import Entry, Progress, Together, of_commits, of_
 from api.cli.importing.git import GitSource, repository
 from api.cli.importing.lines import STDIN, LineSource, SourceError
 from api.cli.importing.parse import Rules
+from api.cli.moving.full import is_full
 from persistence.errors import ConfigurationError
 from persistence.ports.vector import WriteMode
 from persistence.settings import PersistenceConfig
@@ -108,11 +109,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What is read: its entries, its progress, the tenant of entries that name none."""
+    """What is read: its entries, its progress, the tenant of entries that name none.
+
+    ``full``: the one source, where it is a full export.
+    """
 
     entries: Generator[Entry, None, None]
     progress: Progress
     user_id: str | None
+    full: LineSource | None = None
 
 
 def open_input(request: Request, config: PersistenceConfig, stop: threading.Event, *, count: bool) -> Input:
@@ -121,7 +126,17 @@ def open_input(request: Request, config: PersistenceConfig, stop: threading.Even
         return _history(request, request.git, config, stop, count=count)
     sources = tuple(LineSource(name, stop) for name in request.files)
     rules = Rules(request.user, config.max_content_bytes, config.embedding_dimension)
-    return Input(of_lines(sources, rules), Together(sources), request.user)
+    full = sources[0] if _is_full(sources[0]) else None
+    if full is not None and request != Request(request.files[:1]):
+        raise ConfigurationError(
+            f"{full.name} is a full export, which is imported as it is.", hint="import it alone, without options"
+        )
+    return Input(of_lines(sources, rules), Together(sources), request.user, full)
+
+
+def _is_full(source: LineSource) -> bool:
+    first = source.head()
+    return first is not None and is_full(first.raw)
 
 
 def _history(request: Request, path: Path, config: PersistenceConfig, stop: threading.Event, *, count: bool) -> Input:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from rich.console import Console
 
@@ -58,7 +58,7 @@ class Import:
                 await self._deal_with(batch)
         finally:
             self.stop.set()
-            await _ended(reading)
+            await ended(reading)
             await asyncio.to_thread(self.batcher.close)
 
     async def _read(self) -> Batch | None:
@@ -96,7 +96,7 @@ class Import:
             await asyncio.to_thread(self.rejects.add, faults)
 
 
-async def _ended(reading: asyncio.Task[Batch | None]) -> None:
+async def ended(reading: asyncio.Task[Any]) -> None:
     """Wait for the reader's thread, which looks for the stop signal several times a second."""
     while not reading.done():
         with suppress(asyncio.CancelledError):

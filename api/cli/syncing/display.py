@@ -19,6 +19,10 @@ _PHASES = {
     "memories": "comparing every property",
     "clear": "emptying",
     "walk": "writing",
+    "index": "building the vector index",
+    "catch_up": "catching up",
+    "tombstones": "bringing deletes",
+    "verify": "comparing both",
 }
 #: Phases that count memories up to the total; of the others only that they go on is known.
 _COUNTED = ("scan", "walk")

@@ -15,7 +15,7 @@ from api.cli._show import FAINT, ID_STYLE, short_time
 from api.cli.syncing.lead import lead_on
 from api.cli.syncing.options import RunId, Tenant
 from api.cli.syncing.show import new_table, show
-from api.cli.syncing.verdict import resume
+from api.cli.syncing.verdict import again
 from sync import AsyncSyncService, Run, RunKind, RunState
 from sync.asked import Asked
 from sync.model import Scope
@@ -108,6 +108,7 @@ def _result(run: Run) -> str:
     if "error" in report:
         return one_line(str(report["error"]), _SHOWN)
     named = {RunKind.REPAIR: "planned" if report.get("dry_run") else "repaired", RunKind.REBUILD: "memories"}
+    named[RunKind.MOVE] = "copied"
     name = named.get(run.kind, "found")
     incomplete = "" if report.get("complete", True) else ", incomplete"
     return f"{report[name]:,} {name}{incomplete}" if name in report else ""
@@ -123,7 +124,7 @@ async def show_(cli: Cli, run_id: RunId) -> None:
     else:
         _show_run(cli, run)
     if run.state in _UNFINISHED or _abandoned(run):
-        cli.output.note(f"Try: {resume(run.id)}")
+        cli.output.note(f"Try: {again(run)}")
 
 
 def _show_run(cli: Cli, run: Run) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 from api.cli._json import Json
 from api.cli._output import Output, one_line
 from api.cli._show import FAINT
+from api.cli.moving.words import show_move
 from api.cli.syncing import words
 from api.cli.syncing.verdict import hint, notes
 from sync import Kind, RunKind
@@ -67,6 +68,7 @@ _SHOW: dict[RunKind, Callable[[Output, Json], None]] = {
     RunKind.REPAIR: _show_repair,
     RunKind.REBUILD: _show_rebuild,
     RunKind.FULL: _show_full,
+    RunKind.MOVE: show_move,
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from api.cli._json import Json
 from api.cli._run import ATTENTION, DONE, TROUBLE
-from sync import CheckReport, RebuildReport, RepairReport, RunKind, SyncResult
+from sync import CheckReport, RebuildReport, RepairReport, Run, RunKind, SyncResult
 from sync.reports import check_json, rebuild_json, repair_json, sync_json
 from sync.service import Report
 
@@ -30,6 +30,11 @@ def as_json(report: Report) -> tuple[RunKind, Json]:
 def resume(run_id: object) -> str:
     """Return the command that takes a run up where it was left."""
     return f"diptych runs resume {run_id}"
+
+
+def again(run: Run) -> str:
+    """Return what takes up a run of whatever kind; a move needs stores that its run does not name."""
+    return "the same diptych migrate command" if run.kind is RunKind.MOVE else resume(run.id)
 
 
 def exit_code(kind: RunKind, report: Json) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from persistence.errors import MemoryNotFoundError, VectorStoreError, VersionConflictError
+from persistence.ports.outbox import Key
 from persistence.ports.vector import MemoryDelete, MemoryWrite, Tracking, WriteMode, Written
 from persistence.vector.memory.rows import Entry, Grave, Row
 from persistence.vector.memory.state import Table, Transaction
@@ -71,7 +72,7 @@ def judge(tx: Transaction, item: MemoryWrite | MemoryDelete, tracking: Tracking)
     version = _version(tx, item, there) if todo else there.version
     tracked = _tracked(tx, item, there, tracking, own=own, written=todo)
     if todo and tracked and version is not None:
-        tx.put(Table.OUTBOX, item.key, _entry(tx, item, there.entry, version, tracking))
+        tx.put(Table.OUTBOX, item.key, entry_of(tx, item.key, str(item.write_id), there.entry, version, tracking))
     created_at = there.row.created_at if there.row else tx.moment
     updated_at = tx.moment if todo else there.updated_at
     return Judged(status, todo, version, tracked, there.row, created_at, updated_at)
@@ -130,17 +131,14 @@ def _tracked(
     return written and (tracking.graph or tx.about.graph is not None or there.entry is not None)
 
 
-def _entry(
-    tx: Transaction, item: MemoryWrite | MemoryDelete, former: Entry | None, version: int, tracking: Tracking
-) -> Entry:
+def entry_of(tx: Transaction, key: Key, write_id: str, former: Entry | None, version: int, tracking: Tracking) -> Entry:
     """Return the entry of a write: a new one, or the one that is there, which becomes this writer's."""
     due_at, disabled = later(tx.moment, tracking.lease), not tracking.graph
     if former is None:
-        fresh = Entry(item.user_id, item.id, str(item.write_id), version, 0, tx.moment, due_at)
-        return replace(fresh, disabled=disabled)
+        return replace(Entry(*key, write_id, version, 0, tx.moment, due_at), disabled=disabled)
     return replace(
         former,
-        entry_id=str(item.write_id),
+        entry_id=write_id,
         version=version,
         attempts=0,
         claim=0,

@@ -99,6 +99,11 @@ class Row:
         self.parsed: dict[str, Any] | None = None
 
     @property
+    def key(self) -> Key:
+        """The memory's identity."""
+        return Key(self.user_id, self.id)
+
+    @property
     def columns(self) -> list[Any]:
         """All but the embedding, in the order of ``__init__``."""
         return [getattr(self, name) for name in COLUMNS]

@@ -19,10 +19,11 @@ from persistence.vector.memory.rows import About, Entry
 from persistence.vector.memory.runs import Runs
 from persistence.vector.memory.state import Table, Transaction
 from persistence.vector.memory.storage import Storage
+from persistence.vector.memory.transfer import Transfers
 from persistence.vector.memory.writes import Writes
 
 
-class MemoryStore(Reads, Writes, OutboxPart, Checking, Runs):
+class MemoryStore(Reads, Writes, Transfers, OutboxPart, Checking, Runs):
     """The truth in memory. ``storage``: where its rows are, which other stores may share; None: a new one.
 
     Search is exact. There is no vector index, so a load has none to put off.

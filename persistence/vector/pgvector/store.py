@@ -14,6 +14,7 @@ from persistence.vector.pgvector.queries import Queries
 from persistence.vector.pgvector.reads import Reads
 from persistence.vector.pgvector.runs import Runs
 from persistence.vector.pgvector.session import Sessions
+from persistence.vector.pgvector.transfer import Transfers
 from persistence.vector.pgvector.writes import Writes
 
 _SQL = Queries("session")
@@ -25,7 +26,7 @@ _UNSAFE = {
 }
 
 
-class PgVectorStore(Reads, Writes, Outbox, Checking, Runs):
+class PgVectorStore(Reads, Writes, Transfers, Outbox, Checking, Runs):
     """The truth on PostgreSQL with pgvector. Nothing is connected before ``open``.
 
     ``schema``: where the tables are. ``auto_upgrade``: whether ``open`` may make or upgrade them. ``connect_timeout``

@@ -20,7 +20,7 @@ from persistence.vector.pgvector.session import Part
 _SQL = Queries("writes")
 _WRITE = _SQL.get("write", former=FORMER)
 _PREPARE = _SQL.get("prepare")
-_COPY = _SQL.get("copy")
+COPY = _SQL.get("copy")
 _DELETE = _SQL.get("delete", former=FORMER)
 _LAST_WRITE = _SQL.get("last_write")
 
@@ -54,13 +54,13 @@ class Writes(Part):
         if not writes:
             return []
         _check_batch(writes)
-        packed = await r.in_thread(partial(_pack, writes, self._bound()), len(writes))
+        packed = await r.in_thread(partial(pack, writes, self._bound()), len(writes))
         async with self._sessions.transaction() as connection:
             cursor = await connection.execute(_PREPARE, _batch(writes, tracking), binary=True)
             judged = [_Judged(*row) for row in await cursor.fetchall()]
             if any(j.todo for j in judged):
                 file = await r.in_thread(partial(_file, writes, packed, judged), len(writes))
-                async with connection.cursor().copy(_COPY) as copy:
+                async with connection.cursor().copy(COPY) as copy:
                     await copy.write(file)
         return _receipts(writes, judged)
 
@@ -127,7 +127,8 @@ def _check_batch(writes: Sequence[MemoryWrite]) -> None:
         raise InvalidInputError("writes", len(writes), "a batch has one mode and no expected versions")
 
 
-def _pack(writes: Sequence[MemoryWrite], dimension: int) -> list[bytes]:
+def pack(writes: Sequence[MemoryWrite], dimension: int) -> list[bytes]:
+    """Return COPY rows up to version and times. Raises InvalidInputError, EmbeddingMismatchError."""
     try:
         return r.pack_writes(writes, dimension)
     except UnicodeEncodeError as error:

@@ -16,6 +16,7 @@ from persistence.vector.qdrant.runs import Runs
 from persistence.vector.qdrant.session import SCHEMA_VERSION, SchemaStatus, any_memory
 from persistence.vector.qdrant.terms import Ids
 from persistence.vector.qdrant.tombstones import Tombstones
+from persistence.vector.qdrant.transfer import Transfers
 from persistence.vector.qdrant.writes import Writes
 
 #: What a store of one process can do. Qdrant has no transactions, and no sums.
@@ -25,7 +26,7 @@ _LOAD = "load"
 _LOAD_LEASE = 600.0
 
 
-class QdrantStore(Checking, Feed, Writes, Outbox, Tombstones, Runs, Binding):
+class QdrantStore(Checking, Feed, Writes, Transfers, Outbox, Tombstones, Runs, Binding):
     """The truth on Qdrant. Nothing is connected before ``open``.
 
     ``collection``: where the memories are; runs and what they found are in ``<collection>_runs``. ``auto_upgrade``:

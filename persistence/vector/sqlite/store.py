@@ -20,12 +20,13 @@ from persistence.vector.sqlite.runs import Runs
 from persistence.vector.sqlite.search import Search
 from persistence.vector.sqlite.session import Session, Synchronous
 from persistence.vector.sqlite.sessions import Sessions, wall_clock
+from persistence.vector.sqlite.transfer import Transfers
 from persistence.vector.sqlite.writes import Writes
 
 _UNSAFE = "synchronous is normal: a crash of the machine can lose writes that were acknowledged."
 
 
-class SqliteStore(Reads, Search, Writes, Outbox, Checking, Runs):
+class SqliteStore(Reads, Search, Writes, Transfers, Outbox, Checking, Runs):
     """The truth in one SQLite file. Nothing is opened before ``open``.
 
     ``auto_upgrade``: whether ``open`` may make or upgrade the schema. ``readers``: reads that go on at once.

@@ -19,7 +19,7 @@ from persistence.vector.sqlite.session import Session
 from persistence.vector.sqlite.sessions import Part
 
 _SQL = Queries("writes")
-_STORE = _SQL.get("store")
+STORE = _SQL.get("store")
 _FOUND = _SQL.get("found")
 _FORMER = _SQL.get("former")
 _DROP_MEMORY, _DROP_EMBEDDING = _SQL.get("drop_memory"), _SQL.get("drop_embedding")
@@ -27,6 +27,8 @@ _DROP_TOMBSTONE, _PUT_TOMBSTONE = _SQL.get("drop_tombstone"), _SQL.get("put_tomb
 _PUT_MEMORY, _PUT_EMBEDDING = _SQL.get("put_memory"), _SQL.get("put_embedding")
 _PUT_ENTRY = _SQL.get("put_entry")
 _LAST_WRITE = _SQL.get("last_write")
+#: Where a row of ``put_memory`` has its number: before version and times, which end it.
+_NUMBER = -4
 
 
 class _Judged(NamedTuple):
@@ -75,7 +77,6 @@ class Writes(Part):
         def work(session: Session) -> list[WriteReceipt]:
             judged = self._judge(session, deletes, tracking)
             former = _formers(session, judged) if want_former else {}
-            session.many(_DROP_TOMBSTONE, _numbers(judged, "tombstone_number"))
             _put_tombstones(session, judged)
             _put_rest(session, judged, tracking)
             return [_deleted(j, former) for j in judged]
@@ -86,10 +87,10 @@ class Writes(Part):
         self, session: Session, items: Sequence[MemoryWrite | MemoryDelete], tracking: Tracking
     ) -> list[_Judged]:
         """Look each key up and decide; numbers are drawn in the order given."""
-        floor, has_graph, number = session.one(_STORE)
+        floor, has_graph, number = session.one(STORE)
         store = Store(floor, tracking.graph or bool(has_graph), number, self._sessions.now())
         judged = []
-        for item, found in zip(items, _look_up(session, items), strict=True):
+        for item, found in zip(items, look_up(session, [item.key for item in items]), strict=True):
             wish = _wish(item)
             verdict = judge(wish, found, store)
             number += verdict.todo
@@ -105,17 +106,17 @@ class Writes(Part):
         return Resolution.NOT_WRITTEN if version == former_version or version is None else Resolution.UNKNOWN
 
 
-def _look_up(session: Session, items: Sequence[MemoryWrite | MemoryDelete]) -> list[Found]:
+def look_up(session: Session, keys: Sequence[Key]) -> list[Found]:
     """Return what there is of each key, by one statement for each tenant."""
     places: dict[str, list[int]] = {}
-    for place, item in enumerate(items):
-        places.setdefault(item.user_id, []).append(place)
+    for place, key in enumerate(keys):
+        places.setdefault(key.user_id, []).append(place)
     found: dict[int, Found] = {}
     for user_id, own in places.items():
-        ids = json.dumps([items[place].id for place in own], ensure_ascii=False)
+        ids = json.dumps([keys[place].id for place in own], ensure_ascii=False)
         rows = session.rows(_FOUND, {"user_id": user_id, "ids": ids})
         found |= zip(own, map(Found._make, rows), strict=True)
-    return [found[place] for place in range(len(items))]
+    return [found[place] for place in range(len(keys))]
 
 
 def _check_batch(writes: Sequence[MemoryWrite]) -> None:
@@ -131,30 +132,41 @@ def _wish(item: MemoryWrite | MemoryDelete) -> Wish:
     return Wish(str(item.write_id), mode, item.expected_version, item.above)
 
 
-def _numbers(judged: Sequence[_Judged], name: str) -> list[tuple[int]]:
-    """Return the rows that are to give way: those of the memories, or those of the tombstones."""
-    there = ((getattr(j.found, name), j.verdict.todo) for j in judged)
-    return [(number,) for number, todo in there if todo and number is not None]
-
-
 def _formers(session: Session, judged: Sequence[_Judged]) -> dict[int, Memory]:
-    rows = ((number, session.row(_FORMER, (number,))) for (number,) in _numbers(judged, "memory_number"))
+    live = (j.found.memory_number for j in judged if j.verdict.todo)
+    rows = ((number, session.row(_FORMER, (number,))) for number in live if number is not None)
     return {number: r.to_memory(row) for number, row in rows if row is not None}
 
 
-def _drop(session: Session, judged: Sequence[_Judged]) -> None:
-    if live := _numbers(judged, "memory_number"):
+def drop(session: Session, found: Sequence[Found]) -> None:
+    """Make room: what was found goes, memories, embeddings and tombstones."""
+    if live := [(f.memory_number,) for f in found if f.memory_number is not None]:
         session.many(_DROP_MEMORY, live)
         session.many(_DROP_EMBEDDING, live)
+    if dead := [(f.tombstone_number,) for f in found if f.tombstone_number is not None]:
+        session.many(_DROP_TOMBSTONE, dead)
+
+
+def put_rows(session: Session, rows: Sequence[tuple[tuple[Any, ...], bytes]]) -> None:
+    """Store memories, the fields in the order of ``put_memory``, and their embeddings."""
+    session.many(_PUT_MEMORY, [fields for fields, _ in rows])
+    session.many(_PUT_EMBEDDING, [(fields[_NUMBER], embedding) for fields, embedding in rows])
+
+
+def put_tombstones(session: Session, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Leave tombstones, the fields in the order of ``put_tombstone``."""
+    session.many(_PUT_TOMBSTONE, rows)
+
+
+def put_entries(session: Session, rows: Sequence[tuple[Any, ...]]) -> None:
+    """List in the outbox what was written, the fields in the order of ``put_entry``."""
+    session.many(_PUT_ENTRY, rows)
 
 
 def _put_memories(session: Session, judged: Sequence[_Judged], packed: Sequence[r.Packed]) -> None:
-    _drop(session, judged)
-    if dead := _numbers(judged, "tombstone_number"):
-        session.many(_DROP_TOMBSTONE, dead)
+    drop(session, [j.found for j in judged if j.verdict.todo])
     todo = [(j, p) for j, p in zip(judged, packed, strict=True) if j.verdict.todo]
-    session.many(_PUT_MEMORY, [_memory_row(j, p) for j, p in todo])
-    session.many(_PUT_EMBEDDING, [(j.number, p.embedding) for j, p in todo])
+    put_rows(session, [(_memory_row(j, p), p.embedding) for j, p in todo])
 
 
 def _memory_row(judged: _Judged, packed: r.Packed) -> tuple[Any, ...]:
@@ -172,19 +184,16 @@ def _created_at(judged: _Judged, given: int | None) -> int | None:
 
 
 def _put_tombstones(session: Session, judged: Sequence[_Judged]) -> None:
-    _drop(session, judged)
-    rows = [
-        (j.number, *j.item.key, j.verdict.version, j.item.bucket, j.write_id, j.verdict.at)
-        for j in judged
-        if j.verdict.todo
-    ]
-    session.many(_PUT_TOMBSTONE, rows)
+    todo = [j for j in judged if j.verdict.todo]
+    drop(session, [j.found for j in todo])
+    put_tombstones(
+        session, [(j.number, *j.item.key, j.verdict.version, j.item.bucket, j.write_id, j.verdict.at) for j in todo]
+    )
 
 
 def _put_rest(session: Session, judged: Sequence[_Judged], tracking: Tracking) -> None:
     """List in the outbox what was written."""
-    rows = [_entry_row(j, tracking) for j in judged if j.verdict.todo and j.verdict.tracked]
-    session.many(_PUT_ENTRY, rows)
+    put_entries(session, [_entry_row(j, tracking) for j in judged if j.verdict.todo and j.verdict.tracked])
 
 
 def _entry_row(judged: _Judged, tracking: Tracking) -> tuple[Any, ...]:
