@@ -17,6 +17,9 @@ import typer
 from rich.console import Console
 
 from benchmarks import bulk, imports, profiling, single
+from benchmarks.backends import bench as backends
+from benchmarks.backends.bench import Backend
+from benchmarks.backends.truth import Sizes as BackendSizes
 from benchmarks.machine import facts
 from benchmarks.results import Report, Section
 from benchmarks.servers import Urls, servers
@@ -43,6 +46,7 @@ class Part(StrEnum):
     BULK_LOAD = "bulk_load"
     IMPORT = "import"
     SYNC = "sync"
+    BACKENDS = "backends"
 
 
 #: The parts that write by every side.
@@ -62,6 +66,14 @@ class Options:
     seed: int
     naive: bool
     profile: bool
+    backends: tuple[Backend, ...]
+
+    @property
+    def need_graph(self) -> bool:
+        """Whether anything of it needs Neo4j."""
+        others = set(self.parts) - {Part.IMPORT, Part.BACKENDS}
+        measured = Part.BACKENDS in self.parts and Backend.NEO4J_GRAPH in self.backends
+        return self.profile or bool(others) or measured
 
 
 def main(
@@ -77,17 +89,17 @@ def main(
     neo4j_url: Annotated[str | None, typer.Option(help="A Neo4j for benchmarks ALONE; else one is started.")] = None,
     naive: Annotated[bool, typer.Option(help="Whether to measure the naive pair, which is slow.")] = True,
     profile: Annotated[bool, typer.Option("--profile", help="Say where the time goes, instead of comparing.")] = False,
+    backend: Annotated[list[Backend] | None, typer.Option(help="Of the backends, this alone; may be repeated.")] = None,
 ) -> None:
     """Measure the service beside raw statements and beside a naive pair, on real servers."""
     sizes = writes, memories, repetitions, import_lines, sync_memories
-    options = Options(tuple(only or Part), *sizes, seed, naive, profile)
+    options = Options(tuple(only or Part), *sizes, seed, naive, profile, tuple(backend or Backend))
     asyncio.run(_main(options, postgres_url, neo4j_url))
 
 
 async def _main(options: Options, postgres: str | None, graph: str | None) -> None:
     console = Console()
-    needs_graph = options.profile or options.parts != (Part.IMPORT,)
-    async with servers(postgres, graph, graph=needs_graph) as urls, AsyncExitStack() as stack:
+    async with servers(postgres, graph, graph=options.need_graph) as urls, AsyncExitStack() as stack:
         driver = None
         if urls.neo4j is not None:
             driver = await stack.enter_async_context(_driver(urls.neo4j, stays=graph is not None))
@@ -182,6 +194,11 @@ class _Bench:
             driver, _ = self._graph()
             measured = upkeep.measure(self.urls, driver, SCHEMAS[4], options.sync_memories, options.seed, self.say)
             async for section in measured:
+                yield section
+        elif part is Part.BACKENDS:
+            sizes = BackendSizes(options.writes, options.memories)
+            found = backends.measure(options.backends, self.urls, self.driver, sizes, options.seed, self.say)
+            async for section in found:
                 yield section
 
     def _graph(self) -> tuple[neo4j.AsyncDriver, tuple[str, str]]:

@@ -17,7 +17,8 @@ def show(console: Console, section: Section) -> None:
     for line in section.lines:
         table.add_row(line.side, *(_figure(line.figures.get(name)) for name in names))
     console.print(f"\n[bold]{section.title}[/]")
-    console.print(table)
+    if section.lines:
+        console.print(table)
     for note in section.notes:
         console.print(f"  {note}", style="dim")
     for target in section.targets:

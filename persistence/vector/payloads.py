@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from persistence.records import Entity, Relationship
+from persistence.records import Entity, Relationship, trusted
 
 encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
@@ -35,8 +35,11 @@ def _relationship_fields(relation: Relationship) -> dict[str, Any]:
         "target": relation.target,
         "properties": dict(relation.properties),
     }
-    ends = {"source_type": relation.source_type, "target_type": relation.target_type}
-    return {**fields, **{name: kind for name, kind in ends.items() if kind is not None}}
+    if relation.source_type is not None:
+        fields["source_type"] = relation.source_type
+    if relation.target_type is not None:
+        fields["target_type"] = relation.target_type
+    return fields
 
 
 def to_metadata(text: str) -> dict[str, Any]:
@@ -47,9 +50,23 @@ def to_metadata(text: str) -> dict[str, Any]:
 
 def to_entities(text: str) -> tuple[Entity, ...]:
     """Return entities; what is ours is not validated again."""
-    return () if text == "[]" else tuple(Entity.model_construct(**fields) for fields in json.loads(text))
+    return () if text == "[]" else as_entities(json.loads(text))
 
 
 def to_relationships(text: str) -> tuple[Relationship, ...]:
     """Return relationships; what is ours is not validated again."""
-    return () if text == "[]" else tuple(Relationship.model_construct(**fields) for fields in json.loads(text))
+    return () if text == "[]" else as_relationships(json.loads(text))
+
+
+#: What a relationship's fields leave out where it was not given.
+_UNTYPED = {"source_type": None, "target_type": None}
+
+
+def as_entities(said: Sequence[dict[str, Any]]) -> tuple[Entity, ...]:
+    """Return entities of their fields, which are theirs from here on."""
+    return tuple([trusted(Entity, fields) for fields in said])
+
+
+def as_relationships(said: Sequence[dict[str, Any]]) -> tuple[Relationship, ...]:
+    """Return relationships of their fields."""
+    return tuple([trusted(Relationship, _UNTYPED | fields) for fields in said])

@@ -88,7 +88,7 @@ def _search(storage: Storage, user_id: str, vector: Vector, limit: int, where: F
         matrix.enter()
         view = View(matrix)
     try:
-        hits = nearest(view, vector, limit, None if where.empty else _wanted(view, where))
+        hits = nearest(view, vector, limit, view.live if where.empty else _wanted(view, where))
     finally:
         with storage.lock:
             matrix.leave()
@@ -96,8 +96,10 @@ def _search(storage: Storage, user_id: str, vector: Vector, limit: int, where: F
 
 
 def _wanted(view: View, where: Filter) -> npt.NDArray[np.bool_]:
-    rows = [row for _, _, part in view.parts for row in part]
-    return np.fromiter((row is not None and _passes(row, where) for row in rows), dtype=bool, count=len(rows))
+    live = view.live
+    passing = (_passes(view.row(place), where) for place in np.flatnonzero(live).tolist())
+    live[live] = np.fromiter(passing, dtype=bool, count=np.count_nonzero(live))
+    return live
 
 
 def _position(cursor: str | None) -> int:

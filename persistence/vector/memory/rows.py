@@ -12,7 +12,7 @@ from uuid import UUID
 
 from persistence.ports.outbox import Key, OutboxEntry
 from persistence.ports.vector import GraphIdentity, MemoryWrite
-from persistence.records import Memory, Vector
+from persistence.records import Memory, Vector, trusted
 from persistence.vector.memory.times import micros, moment
 from persistence.vector.payloads import (
     entities_text,
@@ -143,22 +143,23 @@ def row_of(write: MemoryWrite, version: int, created_at: int, updated_at: int) -
 
 def to_memory(row: Row, *, embeddings: bool = False) -> Memory:
     """Return a row as a memory; what is ours is not validated again."""
-    return Memory.model_construct(
-        id=row.id,
-        user_id=row.user_id,
-        agent_id=row.agent_id,
-        run_id=row.run_id,
-        content=row.content,
-        metadata=to_metadata(row.metadata),
-        entities=to_entities(row.entities),
-        relationships=to_relationships(row.relationships),
-        extracted=row.extracted,
-        embedding=_copied(row.embedding) if embeddings else None,
-        version=row.version,
-        digest=row.digest,
-        created_at=moment(row.created_at),
-        updated_at=moment(row.updated_at),
-    )
+    fields = {
+        "id": row.id,
+        "user_id": row.user_id,
+        "agent_id": row.agent_id,
+        "run_id": row.run_id,
+        "content": row.content,
+        "metadata": to_metadata(row.metadata),
+        "entities": to_entities(row.entities),
+        "relationships": to_relationships(row.relationships),
+        "extracted": row.extracted,
+        "embedding": _copied(row.embedding) if embeddings else None,
+        "version": row.version,
+        "digest": row.digest,
+        "created_at": moment(row.created_at),
+        "updated_at": moment(row.updated_at),
+    }
+    return trusted(Memory, fields)
 
 
 def _copied(embedding: Vector) -> Vector:

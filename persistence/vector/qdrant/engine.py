@@ -92,7 +92,7 @@ class Engine(Protocol):
 
     @property
     def shared(self) -> bool:
-        """Whether several processes can use it at once."""
+        """Whether several processes can use it at once. If not, a call that writes has the store to itself."""
         ...
 
     async def open(self) -> None:

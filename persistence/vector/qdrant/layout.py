@@ -27,7 +27,8 @@ from persistence.errors import EmbeddingMismatchError, InvalidInputError
 from persistence.ports.checking import Head
 from persistence.ports.outbox import Key
 from persistence.ports.vector import MemoryWrite, Tombstone
-from persistence.records import Entity, Memory, Relationship, Vector
+from persistence.records import Entity, Memory, Relationship, Vector, trusted
+from persistence.vector.payloads import as_entities, as_relationships
 from persistence.vector.qdrant.engine import Found, Index, Payload
 
 #: The point that says what the store is. It has no tenant, so no read meets it.
@@ -161,13 +162,17 @@ def _entity(entity: Entity) -> Payload:
 
 
 def _relationship(relation: Relationship) -> Payload:
-    fields = {"source": relation.source, "type": relation.type, "target": relation.target}
-    ends = {"source_type": relation.source_type, "target_type": relation.target_type}
-    return {
-        **fields,
+    fields: Payload = {
+        "source": relation.source,
+        "type": relation.type,
+        "target": relation.target,
         "properties": dict(relation.properties),
-        **{name: end for name, end in ends.items() if end is not None},
     }
+    if relation.source_type is not None:
+        fields["source_type"] = relation.source_type
+    if relation.target_type is not None:
+        fields["target_type"] = relation.target_type
+    return fields
 
 
 def check_embedding(embedding: Vector, dimension: int) -> None:
@@ -208,22 +213,23 @@ def _embedding(found: Found) -> Vector | None:
 def to_memory(found: Found, *, embedding: bool = False) -> Memory:
     """Make a memory of a live point; what is ours is not validated again."""
     fields = found.payload
-    return Memory.model_construct(
-        id=fields["id"],
-        user_id=fields["user_id"],
-        agent_id=fields.get("agent_id"),
-        run_id=fields.get("run_id"),
-        content=fields["content"],
-        metadata=fields["metadata"],
-        entities=tuple(Entity.model_construct(**e) for e in fields["entities"]),
-        relationships=tuple(Relationship.model_construct(**r) for r in fields["relationships"]),
-        extracted=fields["extracted"],
-        embedding=_embedding(found) if embedding else None,
-        version=fields["version"],
-        digest=fields["digest"],
-        created_at=moment(fields["created_at"]),
-        updated_at=moment(fields["updated_at"]),
-    )
+    said = {
+        "id": fields["id"],
+        "user_id": fields["user_id"],
+        "agent_id": fields.get("agent_id"),
+        "run_id": fields.get("run_id"),
+        "content": fields["content"],
+        "metadata": fields["metadata"],
+        "entities": as_entities(fields["entities"]),
+        "relationships": as_relationships(fields["relationships"]),
+        "extracted": fields["extracted"],
+        "embedding": _embedding(found) if embedding else None,
+        "version": fields["version"],
+        "digest": fields["digest"],
+        "created_at": moment(fields["created_at"]),
+        "updated_at": moment(fields["updated_at"]),
+    }
+    return trusted(Memory, said)
 
 
 def to_key(found: Found) -> Key:

@@ -1,5 +1,7 @@
 """The writes. A write reads what is there, decides, replaces it where it still is that, and reads back who won.
 
+Where nobody else can have written meanwhile (the engine in this process), nothing is read back.
+
 Many memories go into one upsert: each that is there is replaced only where the write that made it is one of those that
 were read, and no two memories are ever made by one write. Each memory is atomic with its own entry; a batch as a whole
 is not (see ``_several``).
@@ -147,6 +149,10 @@ class Writes(Part):
         replaced = [one.there.write_id for one in todo if one.there]
         points = [_point(one, tracking) for one in todo]
         await self._engine.change(self._memories, Upsert(points, [AnyOf("write_id", replaced)]))
+        if not self._engine.shared:
+            return receipts | {
+                one.prepared.point: _receipt(one, one.judged.tracked, want_former=want_former) for one in todo
+            }
         try:
             written = await self._read_back(todo, tracking, want_former=want_former)
         except VectorStoreUnavailableError as error:

@@ -5,7 +5,7 @@ It is asked under the write lock of the file, so what it was told cannot change 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from persistence.errors import MemoryNotFoundError, VersionConflictError
 from persistence.ports.vector import WriteMode, Written
@@ -45,6 +45,14 @@ class Found(NamedTuple):
         return self.deleted_at if self.updated_at is None else self.updated_at
 
 
+_NOTHING = Found(*(None,) * len(Found._fields))
+
+
+def found_of(row: tuple[Any, ...]) -> Found:
+    """Return what a row says; of most keys of a load there is nothing, which is said by one value for all of them."""
+    return _NOTHING if row == _NOTHING else Found._make(row)
+
+
 class Wish(NamedTuple):
     """What a write wants. ``mode`` None: a delete."""
 
@@ -66,7 +74,7 @@ class Verdict(NamedTuple):
 
 def judge(wish: Wish, found: Found, store: Store) -> Verdict:
     """Decide. Raises VersionConflictError, MemoryNotFoundError."""
-    if wish.write_id in {found.memory_write, found.tombstone_write}:
+    if wish.write_id in (found.memory_write, found.tombstone_write):
         # The same write once more (its answer was lost): nothing is to be done.
         return Verdict(Written.WRITTEN, False, found.version, found.changed_at, found.entry_id == wish.write_id)
     _check(wish, found)

@@ -121,7 +121,9 @@ class Matrix:
         """Say which rows can be among the nearest, by products in single precision and the error these may have."""
         if len(rows) <= limit:
             return np.ones(len(rows), dtype=bool)
-        rough = (self._vectors[: len(self)] @ query.astype(np.float32))[rows]
+        # Not ``@``: its library spreads the rows over threads of its own, and where the cores are busy it waits for
+        # them many times as long as all of it takes.
+        rough = np.einsum("ij,j->i", self._vectors[: len(self)], query.astype(np.float32))[rows]
         place = len(rows) - max(limit, 1)
         error = 2 * len(query) * np.finfo(np.float32).eps
         promising: npt.NDArray[np.bool_] = rough >= np.partition(rough, place)[place] - error

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -14,7 +14,15 @@ import numpy as np
 from persistence.errors import EmbeddingMismatchError, InvalidInputError
 from persistence.ports.outbox import OutboxEntry
 from persistence.ports.vector import MemoryWrite
-from persistence.records import Entity, Memory, Relationship, Vector
+from persistence.records import Memory, Vector, trusted
+from persistence.vector.payloads import (
+    entities_text,
+    metadata_text,
+    relationships_text,
+    to_entities,
+    to_metadata,
+    to_relationships,
+)
 from persistence.vector.sqlite.session import Row
 
 T = TypeVar("T")
@@ -23,8 +31,6 @@ T = TypeVar("T")
 MANY = 100
 #: How embeddings are stored.
 FLOATS = np.dtype("<f4")
-
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 
 async def in_thread(work: Callable[[], T], size: int) -> T:
@@ -51,8 +57,9 @@ def micros(moment: datetime) -> int:
     return since
 
 
+@lru_cache(maxsize=16)
 def moment(since: int) -> datetime:
-    """Return the time that is so many microseconds after the beginning of 1970."""
+    """Return the time that is so many microseconds after the beginning of 1970; memories of a batch have one time."""
     return _EPOCH + timedelta(microseconds=since)
 
 
@@ -71,38 +78,23 @@ def after(now: int, seconds: float) -> int:
 
 def to_memory(row: Row) -> Memory:
     """Make a memory of the columns of queries.MEMORY; what is ours is not validated again."""
-    return Memory.model_construct(
-        id=row[0],
-        user_id=row[1],
-        agent_id=row[2],
-        run_id=row[3],
-        content=row[4],
-        metadata=_json(row[5]),
-        entities=tuple(_entity(e) for e in _json(row[6])),
-        relationships=tuple(_relationship(r) for r in _json(row[7])),
-        extracted=bool(row[8]),
-        embedding=None if row[9] is None else to_vector(row[9]),
-        version=row[10],
-        digest=row[11],
-        created_at=moment(row[12]),
-        updated_at=moment(row[13]),
-    )
-
-
-def _json(text: str) -> Any:
-    """Most columns are empty."""
-    return _EMPTY[text]() if text in _EMPTY else json.loads(text)
-
-
-_EMPTY: dict[str, Callable[[], Any]] = {"[]": list, "{}": dict}
-
-
-def _entity(fields: dict[str, Any]) -> Entity:
-    return Entity.model_construct(**fields)
-
-
-def _relationship(fields: dict[str, Any]) -> Relationship:
-    return Relationship.model_construct(**fields)
+    fields = {
+        "id": row[0],
+        "user_id": row[1],
+        "agent_id": row[2],
+        "run_id": row[3],
+        "content": row[4],
+        "metadata": to_metadata(row[5]),
+        "entities": to_entities(row[6]),
+        "relationships": to_relationships(row[7]),
+        "extracted": bool(row[8]),
+        "embedding": None if row[9] is None else to_vector(row[9]),
+        "version": row[10],
+        "digest": row[11],
+        "created_at": moment(row[12]),
+        "updated_at": moment(row[13]),
+    }
+    return trusted(Memory, fields)
 
 
 def to_vector(value: bytes) -> Vector:
@@ -144,6 +136,8 @@ class Packed(NamedTuple):
 
 def pack_all(writes: Sequence[MemoryWrite], dimension: int) -> list[Packed]:
     """Return writes as the statements take them. Raises as ``check_dimension`` does."""
+    if len(writes) == 1:
+        return [_pack_one(writes[0], dimension)]
     for write in writes:
         if write.embedding.shape != (dimension,):
             check_dimension(write.embedding, dimension)
@@ -155,6 +149,11 @@ def pack_all(writes: Sequence[MemoryWrite], dimension: int) -> list[Packed]:
     return [_pack(write, floats[i * size : (i + 1) * size]) for i, write in enumerate(writes)]
 
 
+def _pack_one(write: MemoryWrite, dimension: int) -> Packed:
+    check_dimension(write.embedding, dimension)
+    return _pack(write, write.embedding.astype(FLOATS).tobytes())
+
+
 def _pack(write: MemoryWrite, embedding: bytes) -> Packed:
     fields = (
         write.user_id,
@@ -162,42 +161,15 @@ def _pack(write: MemoryWrite, embedding: bytes) -> Packed:
         write.agent_id,
         write.run_id,
         write.content,
-        json_object(write.metadata),
-        _json_entities(write.entities),
-        _json_relationships(write.relationships),
+        metadata_text(write.metadata),
+        entities_text(write.entities),
+        relationships_text(write.relationships),
         write.extracted,
         write.digest,
         write.bucket,
         str(write.write_id),
     )
     return Packed(fields, embedding, None if write.created_at is None else micros(write.created_at))
-
-
-def json_object(value: Any) -> str:
-    """Return a mapping as JSON text."""
-    return _encode(dict(value)) if value else "{}"
-
-
-def _json_entities(entities: Sequence[Entity]) -> str:
-    if not entities:
-        return "[]"
-    return _encode([{"name": e.name, "type": e.type, "properties": dict(e.properties)} for e in entities])
-
-
-def _json_relationships(relationships: Sequence[Relationship]) -> str:
-    return _encode([_relationship_fields(r) for r in relationships]) if relationships else "[]"
-
-
-def _relationship_fields(relation: Relationship) -> dict[str, Any]:
-    """Types of ends only where they were given."""
-    ends = {"source_type": relation.source_type, "target_type": relation.target_type}
-    return {
-        "source": relation.source,
-        "type": relation.type,
-        "target": relation.target,
-        "properties": dict(relation.properties),
-        **{name: value for name, value in ends.items() if value is not None},
-    }
 
 
 def check_dimension(embedding: Vector, dimension: int) -> None:

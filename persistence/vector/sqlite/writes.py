@@ -13,7 +13,7 @@ from persistence.ports.outbox import Key
 from persistence.ports.vector import MemoryDelete, MemoryWrite, Resolution, Tracking, WriteReceipt
 from persistence.records import Memory
 from persistence.vector.sqlite import rows as r
-from persistence.vector.sqlite.guard import Found, Store, Verdict, Wish, judge
+from persistence.vector.sqlite.guard import Found, Store, Verdict, Wish, found_of, judge
 from persistence.vector.sqlite.queries import Queries
 from persistence.vector.sqlite.session import Session
 from persistence.vector.sqlite.sessions import Part
@@ -115,7 +115,7 @@ def look_up(session: Session, keys: Sequence[Key]) -> list[Found]:
     for user_id, own in places.items():
         ids = json.dumps([keys[place].id for place in own], ensure_ascii=False)
         rows = session.rows(_FOUND, {"user_id": user_id, "ids": ids})
-        found |= zip(own, map(Found._make, rows), strict=True)
+        found |= zip(own, map(found_of, rows), strict=True)
     return [found[place] for place in range(len(keys))]
 
 
@@ -180,7 +180,9 @@ def _created_at(judged: _Judged, given: int | None) -> int | None:
     former = judged.found.created_at
     if not judged.verdict.todo:
         return former
-    return next((at for at in (given, former) if at is not None), judged.verdict.at)
+    if given is not None:
+        return given
+    return judged.verdict.at if former is None else former
 
 
 def _put_tombstones(session: Session, judged: Sequence[_Judged]) -> None:

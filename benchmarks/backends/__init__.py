@@ -1,0 +1,1 @@
+"""Each backend beside its own client, in the same run."""

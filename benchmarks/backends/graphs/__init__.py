@@ -1,0 +1,1 @@
+"""The graph stores: through their adapter, and by their driver alone."""

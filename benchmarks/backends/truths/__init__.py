@@ -1,0 +1,1 @@
+"""The vector stores: through their adapter, and by their client alone."""
