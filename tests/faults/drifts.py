@@ -29,10 +29,7 @@ async def missing(stores: Stores, keys: Sequence[Key]) -> None:
 
 async def orphans(stores: Stores, keys: Sequence[Key]) -> None:
     """Take memories out of truth without a tombstone."""
-    users, ids = [key.user_id for key in keys], [key.id for key in keys]
-    await stores.rows(
-        "DELETE FROM memories WHERE (user_id, id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))", users, ids
-    )
+    await stores.forget(keys)
 
 
 async def stale(stores: Stores, keys: Sequence[Key]) -> None:

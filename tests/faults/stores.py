@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -25,6 +25,10 @@ from persistence.records import validated
 from persistence.vector.pgvector import PgVectorStore
 
 DIMENSION = 8
+#: Truth and graph of a test's stores, as the ``stores`` fixture is asked for them.
+GRAPHS = ["pgvector+neo4j", "pgvector+postgres"]
+PAIRS = [*GRAPHS, "sqlite+neo4j", "qdrant+neo4j"]
+TRUTHS = ["pgvector+neo4j", "sqlite+neo4j", "qdrant+neo4j"]
 ALICE, BOB = "alice", "bob"
 
 #: Quick and without a relay of its own, so that a test sees each step; what a test wants otherwise it says.
@@ -133,11 +137,41 @@ class Stores:
         """Let the time pass for which no relay may take what a dead writer was at."""
         await self.rows("UPDATE outbox SET due_at = clock_timestamp() WHERE due_at > clock_timestamp()")
 
+    async def list_all(self, *, above: int = 0) -> None:
+        """List every memory in the outbox, due now, as if something so much above its version had been written."""
+        await self.rows(
+            """
+            INSERT INTO outbox (user_id, id, entry_id, version, created_at, due_at)
+            SELECT user_id, id, gen_random_uuid(), version + %s, clock_timestamp(), clock_timestamp() FROM memories
+            """,
+            above,
+        )
+
+    async def set_version(self, version: int) -> None:
+        """Give every memory this version, in truth alone."""
+        await self.rows("UPDATE memories SET version = %s", version)
+
+    async def set_digest(self, digest: int) -> None:
+        """Give every memory this digest, in truth alone."""
+        await self.rows("UPDATE memories SET digest = %s", digest)
+
+    async def set_content(self, keys: Sequence[Key], content: str) -> None:
+        """Give memories this content, their versions and digests as they were."""
+        for key in keys:
+            await self.rows("UPDATE memories SET content = %s WHERE user_id = %s AND id = %s", content, *key)
+
+    async def forget(self, keys: Sequence[Key]) -> None:
+        """Take memories out of truth without a tombstone."""
+        users, ids = [key.user_id for key in keys], [key.id for key in keys]
+        await self.rows(
+            "DELETE FROM memories WHERE (user_id, id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))", users, ids
+        )
+
     async def truth(self) -> dict[Key, tuple[int, int, Fragment | None]]:
         """Return version, digest and fragment of each memory, and version, 0 and None of each tombstone."""
         found = {}
         for row in await self.rows("SELECT * FROM memories"):
-            fragment = project(_shown(row))
+            fragment = project(shown(row))
             found[Key(row["user_id"], row["id"])] = (row["version"], row["digest"], fragment)
         for row in await self.rows("SELECT * FROM tombstones"):
             found[Key(row["user_id"], row["id"])] = (row["version"], 0, None)
@@ -215,24 +249,26 @@ class StoresOnPostgres(Stores):
         """The schema of the graph, as it is named after the truth's."""
         return f"{self.schema}_graph"
 
-    async def _graph_rows(self, query: str) -> list[dict[str, Any]]:
+    async def graph_rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Run one SQL statement in the graph, over a connection of its own."""
         connection = await psycopg.AsyncConnection.connect(self.neo4j, autocommit=True, row_factory=dict_row)
         async with connection:
             await connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(self.graph_schema)))
-            return await (await connection.execute(query)).fetchall()  # type: ignore[arg-type]
+            cursor = await connection.execute(query, parameters)  # type: ignore[arg-type]
+            return await cursor.fetchall() if cursor.description else []
 
     async def entities(self) -> list[dict[str, Any]]:
-        return await self._graph_rows("""
+        return await self.graph_rows("""
             SELECT user_id, key, EXISTS (SELECT FROM mentions AS x WHERE x.entity = e.number) AS mentioned
             FROM entities AS e
         """)
 
     async def nodes(self) -> dict[Key, Node]:
-        mentions = await self._graph_rows("""
+        mentions = await self.graph_rows("""
             SELECT x.memory, e.user_id, e.type, e.key, x.properties
             FROM mentions AS x JOIN entities AS e ON e.number = x.entity
         """)
-        edges = await self._graph_rows("""
+        edges = await self.graph_rows("""
             SELECT x.memory, s.type AS s_type, s.key AS s_key, x.type, t.type AS t_type, t.key AS t_key,
                 s.user_id = m.user_id AND t.user_id = m.user_id AS walled
             FROM edges AS x JOIN memories AS m ON m.number = x.memory
@@ -255,11 +291,11 @@ class StoresOnPostgres(Stores):
                     if e["memory"] == row["number"]
                 ],
             )
-            for row in await self._graph_rows("SELECT * FROM memories")
+            for row in await self.graph_rows("SELECT * FROM memories")
         }
 
 
-class _Shown(NamedTuple):
+class Shown(NamedTuple):
     """What of a row of truth shows in the graph."""
 
     id: str
@@ -271,12 +307,13 @@ class _Shown(NamedTuple):
     relationships: Any
 
 
-def _shown(row: Mapping[str, Any]) -> _Shown:
-    return _Shown(
+def shown(row: Mapping[str, Any]) -> Shown:
+    """Return what of a row of truth shows in the graph."""
+    return Shown(
         row["id"],
         row["user_id"],
-        row["agent_id"],
-        row["run_id"],
+        row.get("agent_id"),
+        row.get("run_id"),
         row["content"],
         tuple(validated(Entity, entity) for entity in row["entities"]),
         tuple(validated(Relationship, relation) for relation in row["relationships"]),

@@ -15,9 +15,9 @@ from persistence.ports.graph import GraphWrite, Verdict
 from persistence.ports.vector import MemoryDelete, Tracking
 from persistence.projection import Fragment, bucket
 from tests.faults.proxies import Hooked, failing
-from tests.faults.stores import ALICE, Stores, draft
+from tests.faults.stores import ALICE, PAIRS, Stores, draft
 
-pytestmark = pytest.mark.parametrize("stores", ["neo4j", "postgres"], indirect=True)
+pytestmark = pytest.mark.parametrize("stores", PAIRS, indirect=True)
 
 SEED = 20_240_611
 ROUNDS = 20
@@ -117,11 +117,8 @@ async def test_i4_one_version_has_one_content(stores: Stores) -> None:
     async with stores.service() as memories:
         before = await memories.store(**draft(1))
         await memories.wait_until_in_step("m0001", user_id=ALICE)
-        await stores.rows("UPDATE memories SET digest = 1")
-        await stores.rows("""
-            INSERT INTO outbox (user_id, id, entry_id, version, due_at)
-            SELECT user_id, id, gen_random_uuid(), version, clock_timestamp() FROM memories
-        """)
+        await stores.set_digest(1)
+        await stores.list_all()
         await memories.drain()
         after = await memories.get("m0001", user_id=ALICE)
         assert before.version is not None
@@ -134,7 +131,8 @@ async def test_i5_deleted_stays_deleted_and_stored_again_is_live(stores: Stores)
     """I5: a store after a delete is above its tombstone, even when the clock is behind it, and is live in both.
 
     Guards: migrations, judge_writes: the version is above the tombstone's, read in a later statement than the lock;
-    apply.cypher: a tombstone accepts only a higher version.
+    apply.cypher: a tombstone accepts only a higher version. In Qdrant guard.py, `judge`: the version is above that of
+    the point, which a delete leaves where it is.
     """
     truth = Hooked(stores.vector())
     async with stores.service(vector=truth) as memories:
@@ -161,12 +159,12 @@ async def test_i5_deletes_and_stores_of_one_memory_at_once(stores: Stores) -> No
     """I5: eight tasks that store and delete one memory leave it, in both stores, as the last of them said.
 
     Guard: migrations, judge_writes: old versions are read in a statement of its own after the lock was taken, so a
-    writer that waited sees what the one before it left.
+    writer that waited sees what the one before it left. In Qdrant embedded.py, `_run`: one writer after another.
     """
     async with stores.service() as memories:
         await memories.store(**draft(1))
         # Far ahead of the clock: each version follows from the one before, or not at all.
-        await stores.rows("UPDATE memories SET version = %s", 2**52)
+        await stores.set_version(2**52)
 
         async def work(number: int) -> list[int | None]:
             versions = []

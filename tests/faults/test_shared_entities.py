@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from persistence import AsyncPersistenceService
-from tests.faults.stores import ALICE, Stores, vector
+from tests.faults.stores import ALICE, GRAPHS, Stores, vector
 
-pytestmark = pytest.mark.parametrize("stores", ["neo4j", "postgres"], indirect=True)
+pytestmark = pytest.mark.parametrize("stores", GRAPHS, indirect=True)
 
 SEED = 20_240_611
 WRITERS, ENTITIES, OPERATIONS, MEMORIES = 8, 30, 2_000, 400

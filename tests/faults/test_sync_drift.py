@@ -107,8 +107,7 @@ async def test_truth_edited_by_hand(stores: Stores) -> None:
     """A row of truth changed with SQL, its version and digest left as they were, reaches the graph by a full repair."""
     async with stores.service() as memories:
         keys = Pick(await fill(memories, USERS, 10), seed=5)(3)
-        for key in keys:
-            await stores.rows("UPDATE memories SET content = 'by hand' WHERE user_id = %s AND id = %s", *key)
+        await stores.set_content(keys, "by hand")
         sync = AsyncSyncService(memories)
         assert by_kind((await sync.check_consistency(Depth.FULL)).inconsistencies) == {Kind.CONTENT: set(keys)}
         assert (await sync.repair_inconsistencies(Depth.FULL, dry_run=False)).in_step

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from persistence import Key, MemoryNotFoundError, VersionConflictError
-from tests.faults.stores import ALICE, BOB, Stores, draft, vector
+from tests.faults.stores import ALICE, BOB, PAIRS, Stores, draft, vector
 
-pytestmark = pytest.mark.parametrize("stores", ["neo4j", "postgres"], indirect=True)
+pytestmark = pytest.mark.parametrize("stores", PAIRS, indirect=True)
 
 
 def _twins(number: int) -> list[dict[str, Any]]:

@@ -7,18 +7,20 @@ import random
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 from qdrant_client import AsyncQdrantClient
 
 from persistence.errors import OutcomeUnknownError, VectorStoreConflictError, VersionConflictError
-from persistence.ports.outbox import Key
+from persistence.ports.checking import Doubt
+from persistence.ports.outbox import Key, Postponement
 from persistence.ports.vector import GraphIdentity, Tombstone, WriteMode, WriteReceipt
 from persistence.vector.qdrant import QdrantStore
 from persistence.vector.qdrant.engine import Change, Fields, Found
 from persistence.vector.qdrant.layout import INFO, memory_point
 from persistence.vector.qdrant.remote import RemoteEngine
-from tests.contract.vector.making import AT_ONCE, DIMENSION, NO_GRAPH, a_delete, a_write, settlement
+from tests.contract.vector.making import AT_ONCE, DIMENSION, LEASED, NO_GRAPH, a_delete, a_write, settlement
 
 A = Key("ada", "a")
 
@@ -167,6 +169,27 @@ async def test_a_listing_that_was_cut_off_goes_on(stores: list[QdrantStore], eng
         await another.close()
 
 
+async def test_who_dies_after_a_write_has_listed_it(stores: list[QdrantStore], engine: Interleaved) -> None:
+    """A memory, and likewise a tombstone, is there with its entry from its first operation on."""
+
+    async def die() -> None:
+        raise OutcomeUnknownError
+
+    calls = [
+        lambda: stores[0].write(a_write("a"), AT_ONCE),
+        lambda: stores[0].write_many([a_write("a"), a_write("b")], AT_ONCE),
+        lambda: stores[0].delete_many([a_delete("a"), a_delete("b")], AT_ONCE),
+    ]
+    for call in calls:
+        engine.after_change = die
+        with pytest.raises(OutcomeUnknownError):
+            await call()
+        there = await stores[1].read([A, Key("ada", "b")])
+        listed = await stores[1].pending(list(there))
+        assert {key: truth.version for key, truth in there.items()} == {key: e.version for key, e in listed.items()}
+    assert [truth.memory for truth in there.values()] == [None, None]
+
+
 async def test_the_last_of_a_batch_is_lost(stores: list[QdrantStore], engine: Interleaved) -> None:
     """A batch whose answer was lost is done once when it is sent again."""
 
@@ -198,6 +221,43 @@ async def test_a_settled_entry_is_not_a_new_one(stores: list[QdrantStore], engin
     engine.before_change = lambda: stores[1].write(newer, AT_ONCE)
     assert await stores[0].settle([settlement(entry)]) == 0
     assert (await stores[0].pending([A]))[A].entry_id == newer.write_id
+
+
+async def test_an_entry_that_was_claimed_anew_is_not_given_back(stores: list[QdrantStore], engine: Interleaved) -> None:
+    """Who gives an entry back after its lease was over leaves it to whoever claims it meanwhile."""
+    await stores[0].write(a_write("a"), AT_ONCE)
+    (entry,) = await stores[0].claim(limit=1, lease=0)
+    engine.before_change = lambda: stores[1].claim(limit=1, lease=60)
+    late = Postponement("ada", "a", entry.entry_id, entry.claim, delay=0.0, reason="late")
+    assert await stores[0].postpone([late]) == 0
+    now = (await stores[0].pending([A]))[A]
+    assert (now.attempts, now.reason, await stores[0].claim(limit=1, lease=60)) == (2, None, [])
+
+
+async def test_a_released_entry_is_not_a_new_one(stores: list[QdrantStore]) -> None:
+    """Who releases an entry that a newer write replaced leaves that write its lease."""
+    await stores[0].write(a_write("a"), LEASED)
+    former = (await stores[0].pending([A]))[A]
+    await stores[1].write(a_write("a"), LEASED)
+    await stores[0].release([settlement(former)])
+    assert await stores[0].claim(limit=1, lease=60) == []
+
+
+async def test_what_is_written_meanwhile_gets_no_tombstone(stores: list[QdrantStore], engine: Interleaved) -> None:
+    """A memory that is stored while it is listed as one that truth knows nothing of stays live, with its own entry."""
+    write = a_write("a")
+    engine.before_change = lambda: stores[1].write(write, AT_ONCE)
+    assert await stores[0].enlist([Doubt("ada", "a", 2**52)], lease=60) == []
+    assert (await stores[0].read([A]))[A].memory is not None
+    assert (await stores[0].pending([A]))[A].entry_id == write.write_id
+
+
+async def test_a_store_after_a_delete_is_above_its_tombstone(stores: list[QdrantStore]) -> None:
+    """A memory stored anew is above its tombstone, though the clock is behind it and the floor was not raised."""
+    await stores[0].write(a_write("a"), AT_ONCE)
+    (gone,) = await stores[0].delete_many([replace(a_delete("a"), above=2**52)], AT_ONCE)
+    receipt = await stores[1].write(a_write("a"), AT_ONCE)
+    assert receipt.version > gone.version > 2**52
 
 
 async def test_a_tombstone_that_lives_again_is_not_collected(stores: list[QdrantStore], engine: Interleaved) -> None:

@@ -317,3 +317,24 @@ async def test_versions_when_the_clock_goes_back(tmp_path: Path) -> None:
         assert versions == sorted(set(versions))
     finally:
         await store.close()
+
+
+async def test_a_memory_removed_by_hand(tmp_path: Path) -> None:
+    """Where somebody deletes the newest memory with SQL, what is written next is stored, found, and in the feed."""
+    store = SqliteStore(tmp_path / "truth.db")
+    await store.open(model="test", dimension=DIMENSION)
+    try:
+        await store.write_many([a_write("a"), a_write("b")], AT_ONCE)
+        assert len(await store.search("ada", vector_of("b"), limit=9, where=Filter())) == 2
+        cursor = (await store.changes("ada", cursor=None, limit=9)).cursor
+        with closing(sqlite3.connect(tmp_path / "truth.db")) as connection, connection:
+            connection.execute("DELETE FROM memories WHERE id = 'b'")
+        assert (await store.changes("ada", cursor=cursor, limit=9)).memories == ()
+        await store.write_many([a_write("c"), a_write("b")], AT_ONCE)
+        changed = await store.changes("ada", cursor=cursor, limit=9)
+        assert {memory.id for memory in changed.memories} == {"b", "c"}
+        ((best, score), *others) = await store.search("ada", vector_of("c"), limit=9, where=Filter())
+        assert (best.id, len(others)) == ("c", 2)
+        assert score == pytest.approx(1.0, abs=1e-6)
+    finally:
+        await store.close()

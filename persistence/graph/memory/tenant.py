@@ -123,15 +123,35 @@ class Tenant:
             agent_id=fragment.agent_id if fragment else None,
             run_id=fragment.run_id if fragment else None,
             created_at=node.created_at.astimezone(UTC) if node.created_at else None,
-            entities=self._mentioned(fragment),
-            edges=_edges(fragment),
+            entities=self._mentioned(memory_id, fragment),
+            edges=self._stated(memory_id, fragment),
         )
 
-    def _mentioned(self, fragment: Fragment | None) -> tuple[GraphEntity, ...]:
+    def _mentioned(self, memory_id: str, fragment: Fragment | None) -> tuple[GraphEntity, ...]:
+        """Return the mentions that are at their entities, not those that the node alone remembers."""
         mentions = fragment.mentions if fragment else ()
+        hubs = ((mention, self.entities.get((mention.type, mention.key))) for mention in mentions)
         return by_identity(
-            GraphEntity(m.type, m.key, self.entities[m.type, m.key].name, dict(m.properties)) for m in mentions
+            GraphEntity(m.type, m.key, hub.name, dict(m.properties))
+            for m, hub in hubs
+            if hub and memory_id in hub.mentions
         )
+
+    def _stated(self, memory_id: str, fragment: Fragment | None) -> tuple[GraphEdge, ...]:
+        """Return the relationships that are at both of their ends."""
+        if fragment is None:
+            return ()
+        ends = [(m.type, m.key) for m in fragment.mentions]
+        edges = ((place, e, ends[e.source], ends[e.target]) for place, e in enumerate(fragment.edges))
+        return by_ends(
+            GraphEdge(source, e.type, target, dict(e.properties), fragment.id)
+            for place, e, source, target in edges
+            if self._leads(source, target, memory_id, place) and self._leads(target, source, memory_id, place)
+        )
+
+    def _leads(self, end: Ends, other: Ends, memory_id: str, position: int) -> bool:
+        hub = self.entities.get(end)
+        return hub is not None and hub.links.get((memory_id, position)) == other
 
     def _remove(self, memory_id: str) -> Iterable[Ends]:
         """Take away a memory's mentions and relationships; return the entities they were at."""
@@ -197,12 +217,3 @@ def _same(there: Fragment | None, given: Fragment | None) -> bool:
     if there is None or given is None:
         return there is given
     return there.digest == given.digest
-
-
-def _edges(fragment: Fragment | None) -> tuple[GraphEdge, ...]:
-    if fragment is None:
-        return ()
-    ends = [(m.type, m.key) for m in fragment.mentions]
-    return by_ends(
-        GraphEdge(ends[e.source], e.type, ends[e.target], dict(e.properties), fragment.id) for e in fragment.edges
-    )

@@ -6,9 +6,6 @@ between, and a call costs one hop to the thread, not one for each of its operati
 
 from __future__ import annotations
 
-import json
-import os
-import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib import metadata
@@ -18,9 +15,11 @@ from typing import Any, TypeVar
 import anyio.to_thread
 import qdrant_edge as edge
 
-from persistence.errors import VectorStoreError, VectorStoreUnavailableError
+from persistence.errors import VectorStoreError
 from persistence.records import Vector
-from persistence.vector.qdrant.edge_folder import locked, translated
+from persistence.vector.qdrant import edge_folder
+from persistence.vector.qdrant.edge_folder import translated
+from persistence.vector.qdrant.edge_shards import Shards
 from persistence.vector.qdrant.edge_values import found, operation, selected, to_filter
 from persistence.vector.qdrant.engine import Change, Fields, Found, Index, Shape, Upsert
 from persistence.vector.qdrant.terms import Terms
@@ -40,16 +39,11 @@ _INDEXES: dict[Index, edge.PayloadSchemaType | edge.KeywordIndexParams] = {
 }
 
 
-class EmbeddedEngine:
-    """The shards of one folder, shared by all who have opened it."""
+class EmbeddedEngine(Shards):
+    """What the store asks of Qdrant, done in one folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._shards: dict[str, edge.EdgeShard] = {}
-        self._lock: int | None = None
-        self._opened = 0
-        self._one_writer = threading.Lock()
-        self._one_loader = threading.Lock()
+    def __init__(self, folder: Path, *, flush_every: float = 60.0) -> None:
+        super().__init__(folder, flush_every=flush_every)
         self._optimised = True
         self._since_optimised = 0
 
@@ -60,32 +54,6 @@ class EmbeddedEngine:
     @property
     def shared(self) -> bool:
         return False
-
-    async def open(self) -> None:
-        await anyio.to_thread.run_sync(self._open)
-
-    def _open(self) -> None:
-        with self._one_writer:
-            if self._lock is None:
-                self._lock = locked(self._folder)
-            self._opened += 1
-
-    async def close(self) -> None:
-        await anyio.to_thread.run_sync(self._close)
-
-    def _close(self) -> None:
-        with self._one_writer:
-            self._opened = max(0, self._opened - 1)
-            if self._opened or self._lock is None:
-                return
-            try:
-                while self._shards:
-                    _, shard = self._shards.popitem()
-                    with translated():
-                        shard.close()
-            finally:
-                os.close(self._lock)
-                self._lock = None
 
     async def version(self) -> str:
         self._check_open()
@@ -98,28 +66,17 @@ class EmbeddedEngine:
         if not write:
             return _done(work())
         with self._one_writer:
-            return _done(work())
+            answer = _done(work())
+            self._keep()
+            return answer
 
     async def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - this runs in a thread of its own
 
-    def _check_open(self) -> None:
-        if self._lock is None:
-            raise VectorStoreUnavailableError("The vector store is not open.", hint="open it first")
-
-    def _shard(self, collection: str) -> edge.EdgeShard:
-        self._check_open()
-        with self._one_loader:
-            if collection not in self._shards:
-                with translated():
-                    self._shards[collection] = edge.EdgeShard.load(str(self._folder / collection))
-            return self._shards[collection]
-
     async def shape(self, collection: str) -> Shape | None:
         self._check_open()
-        try:
-            config = json.loads((self._folder / collection / "edge_config.json").read_text())
-        except FileNotFoundError:
+        config = edge_folder.config_of(self._folder, collection)
+        if config is None:
             return None
         vector = config.get("vectors", {}).get(_VECTOR)
         return Shape(None, None) if vector is None else Shape(vector["size"], vector["distance"])
@@ -128,15 +85,16 @@ class EmbeddedEngine:
         self._check_open()
         if await self.shape(collection) is None:
             with translated():
-                path = str(self._folder / collection)
-                self._shards[collection] = edge.EdgeShard.create(path, _config(dimension))
+                edge_folder.create(self._folder, collection, _config(dimension))
         shard = self._shard(collection)
         with translated():
             for name, kind in indexes.items():
                 shard.update(edge.UpdateOperation.create_field_index(name, _INDEXES[kind]))
+        self._unflushed.add(collection)
 
     async def change(self, collection: str, *changes: Change) -> None:
         shard = self._shard(collection)
+        self._unflushed.add(collection)
         with translated():
             for change in changes:
                 shard.update(operation(change))

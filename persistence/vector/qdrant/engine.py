@@ -99,6 +99,10 @@ class Engine(Protocol):
         """Connect; each call needs a ``close``. Raises ConfigurationError where the server is too old."""
         ...
 
+    async def can_open(self, collection: str) -> bool:
+        """Say whether a collection is to be had from ``open``, without touching anything."""
+        ...
+
     async def close(self) -> None:
         """Release everything once the last of those who opened it has closed it."""
         ...

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
@@ -28,6 +29,7 @@ Connect = Callable[[], AsyncQdrantClient]
 
 #: The first version whose upserts take a condition.
 OLDEST_SERVER = (1, 16)
+_VERSION = re.compile(r"(\d+)\.(\d+)")
 #: The largest number of kilobytes of vectors that a segment may hold without a vector index; 0: no limit.
 _INDEXED_FROM, _NEVER = 10_000, 0
 #: Every change goes by the shard's leader, so that all replicas make the same changes in the same order.
@@ -52,7 +54,7 @@ def connector(url: str, *, api_key: str | None, timeout: float) -> Connect:
     if not parts.hostname:
         raise ConfigurationError("The vector store's URL names no host.", hint="qdrant://host:6333")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    address, key = f"{_HTTP[parts.scheme]}://{host}:{port}", parts.password or api_key
+    address, key = f"{_HTTP[parts.scheme]}://{host}:{port}", unquote(parts.password or "") or api_key
     return lambda: AsyncQdrantClient(
         url=address, api_key=key, timeout=max(1, round(timeout)), check_compatibility=False
     )
@@ -87,7 +89,12 @@ class RemoteEngine:
 
     async def _check_version(self) -> None:
         version = await self.version()
-        if tuple(int(part) for part in version.split("-")[0].split(".")[:2]) < OLDEST_SERVER:
+        numbers = _VERSION.match(version)
+        if numbers is None:
+            raise ConfigurationError(
+                "What answers at the vector store's address is no Qdrant server.", hint="check the host and the port"
+            )
+        if tuple(map(int, numbers.groups())) < OLDEST_SERVER:
             raise ConfigurationError(
                 f"This Qdrant server has version {version}; diptych needs 1.16 or newer.", hint="upgrade the server"
             )
@@ -103,6 +110,9 @@ class RemoteEngine:
         if self._client is None:
             raise VectorStoreUnavailableError("The vector store is not open.", hint="open it first")
         return self._client
+
+    async def can_open(self, collection: str) -> bool:  # noqa: ARG002 - only the server, once it is open, can say
+        return True
 
     async def version(self) -> str:
         with translated():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
 from persistence.errors import (
@@ -27,6 +29,11 @@ def translated(*, write: bool = False) -> Iterator[None]:
         raise _refused(error.status_code or 0, write=write) from error
     except ResponseHandlingException as error:
         raise _lost(error.source, write=write) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        # Only an answer is decoded: so what was asked for may be done.
+        raise _lost(error, write=write) from error
+    except ResourceExhaustedResponse as error:
+        raise _refused(httpx.codes.TOO_MANY_REQUESTS, write=write) from error
     except (ApiException, ValueError, TypeError) as error:
         raise VectorStoreError("A value could not be sent to Qdrant, or not be read from it.") from error
 

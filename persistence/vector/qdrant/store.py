@@ -70,7 +70,9 @@ class QdrantStore(Checking, Feed, Writes, Transfers, Outbox, Tombstones, Runs, B
             await self._engine.close()
 
     async def schema_status(self) -> SchemaStatus:
-        """Say which version of the layout is there (0: there is none), and which this code knows."""
+        """Say which version of the layout is there (0: there is none), and which this code knows; nothing is made."""
+        if not await self._engine.can_open(self._memories):
+            return SchemaStatus(0, SCHEMA_VERSION)
         await self._engine.open()
         try:
             return SchemaStatus(await self._engine.run(self._schema_version), SCHEMA_VERSION)

@@ -25,9 +25,10 @@ RECORDED = (
     "number, user_id, memory_id, kind, depth, vector_version, graph_version, entity_type, entity_key, reason, run_id,"
     " first_seen, last_seen, resolved_at, resolved_by"
 )
-#: The number of the newest change.
+#: The number of the newest change. A memory removed by hand leaves its embedding, and so its number stays used.
 _NEWEST = (
-    "max(forgotten, coalesce((SELECT max(number) FROM memories), 0), coalesce((SELECT max(number) FROM tombstones), 0))"
+    "max(forgotten, coalesce((SELECT max(number) FROM memories), 0), coalesce((SELECT max(number) FROM tombstones), 0),"
+    " coalesce((SELECT max(number) FROM embeddings), 0))"
 )
 _COLUMNS = {"newest": _NEWEST, "memory": MEMORY, "entry": ENTRY, "run": RUN, "recorded": RECORDED}
 

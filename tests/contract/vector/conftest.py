@@ -22,12 +22,9 @@ from persistence.vector.qdrant.embedded import EmbeddedEngine
 from persistence.vector.qdrant.remote import RemoteEngine, connector
 from persistence.vector.sqlite import SqliteStore
 from tests.contract.conftest import Place
-from tests.contract.vector.making import DIMENSION
+from tests.contract.vector.making import DIMENSION, IN_MEMORY
 
 BACKENDS = ["pgvector", "qdrant_embedded", "qdrant_client", "sqlite", "memory", "file", "theirs"]
-
-#: A folder that lies in memory, where the system has one: the engine's files are 370 MB of holes, slow to make on disk.
-IN_MEMORY = next((place for place in ("/dev/shm",) if Path(place).is_dir()), None)  # noqa: S108  # the name is random
 
 #: Makes a store, not yet open; each call returns another one on the same storage, which is the test's own.
 Backend = Callable[[], VectorStore]
