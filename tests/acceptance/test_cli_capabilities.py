@@ -72,7 +72,8 @@ def test_recommend(bare):
     found = bare("recommend", "--json", "--no-durable", "--dimension", "64").json
     assert (found["vector"]["backend"], found["graph"]["backend"]) == ("memory", "memory")
     assert found["settings"]["DIPTYCH_EMBEDDING_DIMENSION"] == "64"
-    assert {option["backend"] for option in found["instead"]["vector"]} == {"pgvector", "sqlite", "embedded", "file"}
+    others = {"pgvector", "qdrant", "sqlite", "embedded", "qdrant_embedded", "file"}
+    assert {option["backend"] for option in found["instead"]["vector"]} == others
     assert not (bare.folder / "home").exists()
 
 

@@ -179,7 +179,7 @@ async def test_a_folder_that_is_open(tmp_path: Path) -> None:
     """A folder that another engine has open is refused; when that one has closed it, it can be had."""
     first, second = make(f"qdrant://{tmp_path}"), make(f"qdrant://{tmp_path}")
     await first.open(model="test", dimension=DIMENSION)
-    with pytest.raises(ConfigurationError, match="open"):
+    with pytest.raises(VectorStoreUnavailableError, match="open"):
         await second.open(model="test", dimension=DIMENSION)
     await first.close()
     await second.open(model="test", dimension=DIMENSION)

@@ -13,7 +13,7 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from persistence.errors import ConfigurationError, VectorStoreError
+from persistence.errors import ConfigurationError, VectorStoreError, VectorStoreUnavailableError
 
 _LOCK = ".lock"
 #: What the engine writes of each of its collections.
@@ -39,7 +39,7 @@ def locked(folder: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
-        raise ConfigurationError(
+        raise VectorStoreUnavailableError(
             f"Another process has the vector store in {folder} open.",
             hint="close it there, or use a Qdrant server, which many processes can share",
         ) from error
