@@ -17,7 +17,7 @@ FRONTIER = 5_000
 
 def by_identity(entities: Iterable[GraphEntity]) -> tuple[GraphEntity, ...]:
     """Sort a memory's entities."""
-    return tuple(sorted(entities, key=lambda entity: (entity.type, entity.key)))
+    return tuple(sorted(entities, key=lambda entity: _text(entity.type, entity.key)))
 
 
 def by_ends(edges: Iterable[GraphEdge]) -> tuple[GraphEdge, ...]:
@@ -25,8 +25,14 @@ def by_ends(edges: Iterable[GraphEdge]) -> tuple[GraphEdge, ...]:
     return tuple(sorted(edges, key=_edge_key))
 
 
-def _edge_key(edge: GraphEdge) -> tuple[tuple[str, str], str, tuple[str, str], str]:
-    return edge.source, edge.type, edge.target, json.dumps(dict(edge.properties), sort_keys=True, default=str)
+def _edge_key(edge: GraphEdge) -> tuple[tuple[str, ...], str, tuple[str, ...], str]:
+    stated = json.dumps(dict(edge.properties), sort_keys=True, default=str)
+    return _text(*edge.source), edge.type, _text(*edge.target), stated
+
+
+def _text(*parts: str | None) -> tuple[str, ...]:
+    """A part is None where somebody has edited it, and where the entity is just being removed."""
+    return tuple(part or "" for part in parts)
 
 
 def key_of(write: GraphWrite) -> Key:
