@@ -31,7 +31,7 @@ def _edge_key(edge: GraphEdge) -> tuple[tuple[str, ...], str, tuple[str, ...], s
 
 
 def _text(*parts: str | None) -> tuple[str, ...]:
-    """A part is None where somebody has edited it, and where the entity is just being removed."""
+    """Return texts alone: a part is None where somebody has edited it, and where the entity is just being removed."""
     return tuple(part or "" for part in parts)
 
 

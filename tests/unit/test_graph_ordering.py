@@ -5,7 +5,7 @@ from persistence.ports.graph import GraphEdge, GraphEntity
 
 
 def test_what_is_read_while_it_goes_can_be_sorted():
-    """An entity that is being removed, or was edited by hand, has no type and no key: its edges are sorted all the same."""
+    """An entity that is being removed, or was edited by hand, has neither type nor key; its edges are sorted anyway."""
     gone, there = (None, None), ("Person", "ada")
     edges = [GraphEdge(source, "KNOWS", target, {}, "m1") for source in (there, gone) for target in (there, gone)]
     assert [(e.source, e.target) for e in by_ends(edges)] == [
