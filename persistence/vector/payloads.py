@@ -11,9 +11,9 @@ from persistence.records import Entity, Relationship, trusted
 encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 
-def metadata_text(metadata: Mapping[str, Any]) -> str:
-    """Return metadata as a JSON object."""
-    return encode(dict(metadata)) if metadata else "{}"
+def object_text(value: Mapping[str, Any]) -> str:
+    """Return metadata, or what else is an object, as JSON."""
+    return encode(dict(value)) if value else "{}"
 
 
 def entities_text(entities: Sequence[Entity]) -> str:

@@ -16,7 +16,7 @@ from persistence.records import Memory, Vector, trusted
 from persistence.vector.memory.times import micros, moment
 from persistence.vector.payloads import (
     entities_text,
-    metadata_text,
+    object_text,
     relationships_text,
     to_entities,
     to_metadata,
@@ -127,7 +127,7 @@ def row_of(write: MemoryWrite, version: int, created_at: int, updated_at: int) -
         write.agent_id,
         write.run_id,
         write.content,
-        metadata_text(write.metadata),
+        object_text(write.metadata),
         entities_text(write.entities),
         relationships_text(write.relationships),
         write.extracted,

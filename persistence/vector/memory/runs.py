@@ -14,7 +14,7 @@ from persistence.vector.memory.found import FoundPart, held
 from persistence.vector.memory.run_rows import Lease, RunRow, to_run
 from persistence.vector.memory.state import State, Table, Transaction
 from persistence.vector.memory.times import later, timed_uuid
-from persistence.vector.payloads import metadata_text
+from persistence.vector.payloads import object_text
 
 _UNFINISHED = frozenset({RunState.RUNNING, RunState.INTERRUPTED})
 _ENDED = frozenset({RunState.DONE, RunState.FAILED})
@@ -27,7 +27,7 @@ class Runs(FoundPart):
         self, kind: RunKind, user_id: str | None, request: Mapping[str, Any], *, holder: UUID, lease: float
     ) -> Run:
         del holder  # the token says who holds a run
-        asked = metadata_text(request)
+        asked = object_text(request)
 
         def work(tx: Transaction) -> Run:
             _make_way(tx, kind, user_id)
@@ -63,7 +63,7 @@ class Runs(FoundPart):
         return await self._open().commit(work, 1)
 
     async def save_run(self, run_id: UUID, token: int, cursor: Mapping[str, Any], *, lease: float) -> bool:
-        at = metadata_text(cursor)
+        at = object_text(cursor)
 
         def work(tx: Transaction) -> bool:
             run = held(tx, run_id, token)
@@ -82,7 +82,7 @@ class Runs(FoundPart):
     async def finish_run(self, run_id: UUID, token: int, state: RunState, report: Mapping[str, Any]) -> Run:
         if state is RunState.RUNNING:
             raise InvalidInputError("state", state.value, "a run ends in another state")
-        said = metadata_text(report)
+        said = object_text(report)
 
         def work(tx: Transaction) -> Run:
             return _put(tx, replace(_ended(held(tx, run_id, token), state, tx.moment), report=said))

@@ -14,6 +14,7 @@ from persistence.records import Memory
 from persistence.vector.pgvector import rows as r
 from persistence.vector.pgvector.queries import ENTRY, MEMORY, MEMORY_LIGHT, Queries
 from persistence.vector.pgvector.session import Part
+from persistence.vector.work import in_thread
 
 _SQL = Queries("checking")
 _OF_ALL, _OF_TENANT = sql.SQL("true"), sql.SQL("m.user_id = %(user_id)s")
@@ -66,7 +67,7 @@ class Checking(Part):
         query = _WALK[user_id is not None, embeddings]
         async with self._sessions.use() as connection:
             found = await (await connection.execute(query, parameters, binary=True)).fetchall()
-        return await r.in_thread(lambda: [r.to_memory(row) for row in found], len(found))
+        return await in_thread(lambda: [r.to_memory(row) for row in found], len(found))
 
     async def enlist(self, doubts: Sequence[Doubt], *, lease: float) -> list[OutboxEntry]:
         if not doubts:

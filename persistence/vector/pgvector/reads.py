@@ -19,6 +19,7 @@ from persistence.vector.pgvector.conditions import Conditions
 from persistence.vector.pgvector.index import HALF_LIMIT, VECTOR_LIMIT
 from persistence.vector.pgvector.queries import MEMORY, MEMORY_LIGHT, MEMORY_WIDTH, Queries
 from persistence.vector.pgvector.session import Part
+from persistence.vector.work import in_thread
 
 _SQL = Queries("reads")
 _READ = {wide: _SQL.get("read", memory=MEMORY if wide else MEMORY_LIGHT) for wide in (False, True)}
@@ -47,7 +48,7 @@ class Reads(Part):
         parameters = {"user_ids": [key.user_id for key in keys], "ids": [key.id for key in keys]}
         async with self._sessions.use() as connection:
             found = await (await connection.execute(_READ[embeddings], parameters, binary=True)).fetchall()
-        return await r.in_thread(lambda: dict(map(_truth, found)), len(found))
+        return await in_thread(lambda: dict(map(_truth, found)), len(found))
 
     async def page(
         self, user_id: str, *, after: str | None, limit: int, where: Filter, embeddings: bool = False
@@ -56,7 +57,7 @@ class Reads(Part):
         query = _SQL.get("page", memory=MEMORY if embeddings else MEMORY_LIGHT, where=conditions.sql)
         parameters = {"user_id": user_id, "after": after or "", "limit": limit, **conditions.parameters}
         found = await self._filtered(query, parameters, conditions)
-        return await r.in_thread(lambda: [r.to_memory(row) for row in found], len(found))
+        return await in_thread(lambda: [r.to_memory(row) for row in found], len(found))
 
     async def search(self, user_id: str, vector: Vector, *, limit: int, where: Filter) -> list[tuple[Memory, float]]:
         """Ask the index first; where it gives up early (few rows of a large index match), ask every row."""
@@ -66,7 +67,7 @@ class Reads(Part):
         found = await self._nearest(self._by_index(), conditions, parameters)
         if len(found) < limit:
             found = await self._nearest("search_exact", conditions, parameters)
-        return await r.in_thread(lambda: [_hit(row) for row in found], len(found))
+        return await in_thread(lambda: [_hit(row) for row in found], len(found))
 
     def _by_index(self) -> str:
         if self._bound() <= VECTOR_LIMIT:
@@ -108,7 +109,7 @@ class Reads(Part):
         }
         async with self._sessions.use() as connection:
             found = await (await connection.execute(_CHANGES, parameters, binary=True)).fetchall()
-        return await r.in_thread(partial(_changes, user_id, start, found, limit), len(found))
+        return await in_thread(partial(_changes, user_id, start, found, limit), len(found))
 
 
 def _truth(row: r.Row) -> tuple[Key, Truth]:

@@ -10,24 +10,18 @@ import json
 import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
-import anyio.to_thread
 import numpy as np
 
 from persistence.errors import EmbeddingMismatchError, InvalidInputError
 from persistence.ports.outbox import OutboxEntry
 from persistence.ports.vector import MemoryWrite
-from persistence.records import Entity, Memory, Relationship, Vector, trusted
+from persistence.records import Memory, Vector, trusted
 from persistence.text import INT64
+from persistence.vector.payloads import as_entities, as_relationships, entities_text, object_text, relationships_text
 
 Row = tuple[Any, ...]
-T = TypeVar("T")
-
-#: Rows above which parsing or packing is worth a thread (about 3 ms of work).
-MANY = 100
-
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 
 def _integer(digits: str) -> int | float:
@@ -37,11 +31,6 @@ def _integer(digits: str) -> int | float:
 
 
 _decode = json.JSONDecoder(parse_int=_integer).decode
-
-
-async def in_thread(work: Callable[[], T], size: int) -> T:
-    """Do ``work`` on ``size`` rows: here where they are few, else in a thread."""
-    return work() if size < MANY else await anyio.to_thread.run_sync(work)
 
 
 #: The fields of a memory in the order of queries.MEMORY.
@@ -61,9 +50,6 @@ _MEMORY_FIELDS = (
     "created_at",
     "updated_at",
 )
-#: What a relationship's JSON leaves out where it was not given.
-_UNTYPED = {"source_type": None, "target_type": None}
-
 
 # --- out of rows ------------------------------------------------------------------------------------------------------
 
@@ -72,8 +58,8 @@ def to_memory(row: Row) -> Memory:
     """Make a memory of the columns of queries.MEMORY; what is ours is not validated again."""
     fields = dict(zip(_MEMORY_FIELDS, row, strict=False))  # a query may have columns of its own behind these
     fields["metadata"] = _json(row[5])
-    fields["entities"] = tuple([trusted(Entity, entity) for entity in _json(row[6])])
-    fields["relationships"] = tuple([trusted(Relationship, _UNTYPED | relation) for relation in _json(row[7])])
+    fields["entities"] = as_entities(_json(row[6]))
+    fields["relationships"] = as_relationships(_json(row[7]))
     fields["embedding"] = None if row[9] is None else _vector(row[9])
     return trusted(Memory, fields)
 
@@ -100,37 +86,6 @@ def to_entry(row: Row) -> OutboxEntry:
 
 
 # --- into rows --------------------------------------------------------------------------------------------------------
-
-
-def json_object(value: Any) -> str:
-    """Return metadata as JSON text."""
-    return _encode(dict(value)) if value else "{}"
-
-
-def json_entities(entities: Sequence[Entity]) -> str:
-    """Return entities as a JSON list; what people read in the table is spelled out."""
-    if not entities:
-        return "[]"
-    return _encode([{"name": e.name, "type": e.type, "properties": dict(e.properties)} for e in entities])
-
-
-def json_relationships(relationships: Sequence[Relationship]) -> str:
-    """Return relationships as a JSON list; types of ends only where they were given."""
-    return _encode([_relationship_fields(r) for r in relationships]) if relationships else "[]"
-
-
-def _relationship_fields(relation: Relationship) -> dict[str, Any]:
-    fields = {
-        "source": relation.source,
-        "type": relation.type,
-        "target": relation.target,
-        "properties": dict(relation.properties),
-    }
-    if relation.source_type is not None:
-        fields["source_type"] = relation.source_type
-    if relation.target_type is not None:
-        fields["target_type"] = relation.target_type
-    return fields
 
 
 class RawVector:
@@ -197,9 +152,9 @@ def pack_write(write: MemoryWrite, embedding: bytes) -> bytes:
             _text(write.agent_id),
             _text(write.run_id),
             _text(write.content),
-            _jsonb(json_object(write.metadata)),
-            _jsonb(json_entities(write.entities)),
-            _jsonb(json_relationships(write.relationships)),
+            _jsonb(object_text(write.metadata)),
+            _jsonb(entities_text(write.entities)),
+            _jsonb(relationships_text(write.relationships)),
             b"\0\0\0\1\1" if write.extracted else b"\0\0\0\1\0",
             embedding,
             _middle(8, write.digest, 4, write.bucket, 16),

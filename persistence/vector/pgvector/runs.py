@@ -19,9 +19,10 @@ from persistence.errors import (
 )
 from persistence.ports.runs import Depth, Run, RunKind, RunQuery, RunState, RunTotals
 from persistence.text import INT64
+from persistence.vector.payloads import object_text
 from persistence.vector.pgvector.inconsistencies import OF_TENANT, Inconsistencies
 from persistence.vector.pgvector.queries import Queries
-from persistence.vector.pgvector.rows import Row, json_object
+from persistence.vector.pgvector.rows import Row
 
 _SQL = Queries("runs")
 #: The columns of a run in the order of _run; JSON as text, which is decoded here.
@@ -57,14 +58,14 @@ class Runs(Inconsistencies):
     async def begin_run(
         self, kind: RunKind, user_id: str | None, request: Mapping[str, Any], *, holder: UUID, lease: float
     ) -> Run:
-        parameters = {"kind": kind.value, "user_id": user_id or "", "request": json_object(request)}
+        parameters = {"kind": kind.value, "user_id": user_id or "", "request": object_text(request)}
         return _taken(*await self._ask(_BEGIN, write=True, holder=holder, lease=float(lease), **parameters))
 
     async def resume_run(self, run_id: UUID, *, holder: UUID, lease: float) -> Run:
         return _taken(*await self._ask(_RESUME, write=True, run_id=run_id, holder=holder, lease=float(lease)))
 
     async def save_run(self, run_id: UUID, token: int, cursor: Mapping[str, Any], *, lease: float) -> bool:
-        return await self._hold_on(_SAVE, run_id=run_id, token=token, cursor=json_object(cursor), lease=float(lease))
+        return await self._hold_on(_SAVE, run_id=run_id, token=token, cursor=object_text(cursor), lease=float(lease))
 
     async def renew_run(self, run_id: UUID, token: int, *, lease: float) -> bool:
         return await self._hold_on(_RENEW, run_id=run_id, token=token, lease=float(lease))
@@ -78,7 +79,7 @@ class Runs(Inconsistencies):
     async def finish_run(self, run_id: UUID, token: int, state: RunState, report: Mapping[str, Any]) -> Run:
         if state is RunState.RUNNING:
             raise InvalidInputError("state", state.value, "a run ends in another state")
-        parameters = {"run_id": run_id, "token": token, "state": state.value, "report": json_object(report)}
+        parameters = {"run_id": run_id, "token": token, "state": state.value, "report": object_text(report)}
         found = await self._ask(_FINISH, write=True, **parameters)
         if not found:
             raise LeaseLostError

@@ -16,6 +16,7 @@ from persistence.vector.pgvector.queries import Queries
 from persistence.vector.pgvector.session import Part
 from persistence.vector.pgvector.writes import COPY, pack
 from persistence.vector.transfers import as_write, check_transfer, keys_of
+from persistence.vector.work import in_thread
 
 _SQL = Queries("transfer")
 _PREPARE = _SQL.get("prepare")
@@ -41,14 +42,14 @@ class Transfers(Part):
             return Transferred((), ())
         check_transfer(memories, tombstones)
         writes = [as_write(memory) for memory in memories]
-        rows = await r.in_thread(partial(_rows, writes, memories, self._bound()), len(writes))
+        rows = await in_thread(partial(_rows, writes, memories, self._bound()), len(writes))
         parameters = _parameters(writes, memories, tombstones, tracking)
         async with self._sessions.transaction() as connection:
             cursor = await connection.execute(_PREPARE, parameters, binary=True)
             places = {place - 1 for (place,) in await cursor.fetchall()}
             if newer := [row for place, row in enumerate(rows) if place in places]:
                 async with connection.cursor().copy(COPY) as copy:
-                    await copy.write(await r.in_thread(partial(r.pack_file, newer), len(newer)))
+                    await copy.write(await in_thread(partial(r.pack_file, newer), len(newer)))
         return _outcome(keys_of([*writes, *tombstones]), places)
 
     async def raise_floor(self, floor: int) -> None:

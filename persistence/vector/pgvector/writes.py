@@ -13,9 +13,11 @@ from persistence.errors import InvalidInputError, VectorStoreUnavailableError
 from persistence.ports.outbox import Key
 from persistence.ports.vector import MemoryDelete, MemoryWrite, Resolution, Tracking, WriteReceipt, Written
 from persistence.records import Memory
+from persistence.vector.payloads import entities_text, object_text, relationships_text
 from persistence.vector.pgvector import rows as r
 from persistence.vector.pgvector.queries import FORMER, MEMORY_WIDTH, Queries
 from persistence.vector.pgvector.session import Part
+from persistence.vector.work import in_thread
 
 _SQL = Queries("writes")
 _WRITE = _SQL.get("write", former=FORMER)
@@ -54,12 +56,12 @@ class Writes(Part):
         if not writes:
             return []
         _check_batch(writes)
-        packed = await r.in_thread(partial(pack, writes, self._bound()), len(writes))
+        packed = await in_thread(partial(pack, writes, self._bound()), len(writes))
         async with self._sessions.transaction() as connection:
             cursor = await connection.execute(_PREPARE, _batch(writes, tracking), binary=True)
             judged = [_Judged(*row) for row in await cursor.fetchall()]
             if any(j.todo for j in judged):
-                file = await r.in_thread(partial(_file, writes, packed, judged), len(writes))
+                file = await in_thread(partial(_file, writes, packed, judged), len(writes))
                 async with connection.cursor().copy(COPY) as copy:
                     await copy.write(file)
         return _receipts(writes, judged)
@@ -101,9 +103,9 @@ def _parameters(write: MemoryWrite, tracking: Tracking, *, want_former: bool) ->
         "agent_id": write.agent_id,
         "run_id": write.run_id,
         "content": write.content,
-        "metadata": r.json_object(write.metadata),
-        "entities": r.json_entities(write.entities),
-        "relationships": r.json_relationships(write.relationships),
+        "metadata": object_text(write.metadata),
+        "entities": entities_text(write.entities),
+        "relationships": relationships_text(write.relationships),
         "extracted": write.extracted,
         "embedding": r.RawVector(write.embedding),
         "digest": Int8(write.digest),

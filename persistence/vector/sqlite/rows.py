@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from uuid import UUID
 
-import anyio.to_thread
 import numpy as np
 
 from persistence.errors import EmbeddingMismatchError, InvalidInputError
@@ -17,7 +16,7 @@ from persistence.ports.vector import MemoryWrite
 from persistence.records import Memory, Vector, trusted
 from persistence.vector.payloads import (
     entities_text,
-    metadata_text,
+    object_text,
     relationships_text,
     to_entities,
     to_metadata,
@@ -25,17 +24,8 @@ from persistence.vector.payloads import (
 )
 from persistence.vector.sqlite.session import Row
 
-T = TypeVar("T")
-
-#: Writes above which packing is worth a thread.
-MANY = 100
 #: How embeddings are stored.
 FLOATS = np.dtype("<f4")
-
-
-async def in_thread(work: Callable[[], T], size: int) -> T:
-    """Do ``work`` on ``size`` rows: here where they are few, else in a thread."""
-    return work() if size < MANY else await anyio.to_thread.run_sync(work)
 
 
 # --- times ------------------------------------------------------------------------------------------------------------
@@ -161,7 +151,7 @@ def _pack(write: MemoryWrite, embedding: bytes) -> Packed:
         write.agent_id,
         write.run_id,
         write.content,
-        metadata_text(write.metadata),
+        object_text(write.metadata),
         entities_text(write.entities),
         relationships_text(write.relationships),
         write.extracted,

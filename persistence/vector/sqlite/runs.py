@@ -19,7 +19,7 @@ from persistence.errors import (
     shorten,
 )
 from persistence.ports.runs import Depth, Run, RunKind, RunQuery, RunState, RunTotals
-from persistence.vector.payloads import metadata_text
+from persistence.vector.payloads import object_text
 from persistence.vector.sqlite import rows as r
 from persistence.vector.sqlite.inconsistencies import Inconsistencies
 from persistence.vector.sqlite.queries import Queries
@@ -49,7 +49,7 @@ class Runs(Inconsistencies):
         self, kind: RunKind, user_id: str | None, request: Mapping[str, Any], *, holder: UUID, lease: float
     ) -> Run:
         given = {"kind": kind.value, "user_id": user_id or "", "depth": str(request.get("depth") or "")}
-        given |= {"request": metadata_text(request), "holder": str(holder)}
+        given |= {"request": object_text(request), "holder": str(holder)}
 
         def work(session: Session) -> Run:
             taken = {**given, **self._take(session, given, lease)}
@@ -80,7 +80,7 @@ class Runs(Inconsistencies):
         return {"now": now, "expires_at": r.after(now, lease)}
 
     async def save_run(self, run_id: UUID, token: int, cursor: Mapping[str, Any], *, lease: float) -> bool:
-        return bool((await self._hold_on(_SAVE, run_id, token, lease, cursor=metadata_text(cursor)))[0])
+        return bool((await self._hold_on(_SAVE, run_id, token, lease, cursor=object_text(cursor)))[0])
 
     async def renew_run(self, run_id: UUID, token: int, *, lease: float) -> bool:
         return bool((await self._hold_on(_RENEW, run_id, token, lease))[0])
@@ -88,7 +88,7 @@ class Runs(Inconsistencies):
     async def finish_run(self, run_id: UUID, token: int, state: RunState, report: Mapping[str, Any]) -> Run:
         if state is RunState.RUNNING:
             raise InvalidInputError("state", state.value, "a run ends in another state")
-        ended = {"state": state.value, "report": metadata_text(report)}
+        ended = {"state": state.value, "report": object_text(report)}
         return to_run(await self._hold_on(_FINISH, run_id, token, 0, **ended))
 
     async def _hold_on(self, query: str, run_id: UUID, token: int, lease: float, **given: Any) -> Row:

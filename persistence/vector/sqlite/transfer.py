@@ -18,6 +18,7 @@ from persistence.vector.sqlite.session import Session
 from persistence.vector.sqlite.sessions import Part
 from persistence.vector.sqlite.writes import STORE, drop, look_up, put_entries, put_rows, put_tombstones
 from persistence.vector.transfers import as_write, check_transfer, keys_of
+from persistence.vector.work import in_thread
 
 _SQL = Queries("transfer")
 _TOMBSTONES = {False: _SQL.get("tombstones"), True: _SQL.get("tombstones_tenant")}
@@ -58,7 +59,7 @@ class Transfers(Part):
             return Transferred((), ())
         check_transfer(memories, tombstones)
         writes = [as_write(memory) for memory in memories]
-        live = await r.in_thread(partial(_packed, writes, memories, self._bound()), len(writes))
+        live = await in_thread(partial(_packed, writes, memories, self._bound()), len(writes))
         items = [*live, *(_Item(Key(t.user_id, t.id), t.version, str(uuid.uuid4())) for t in tombstones)]
         return await self._sessions.write(partial(self._transfer, items=items, tracking=tracking))
 

@@ -17,6 +17,7 @@ from persistence.vector.sqlite.guard import Found, Store, Verdict, Wish, found_o
 from persistence.vector.sqlite.queries import Queries
 from persistence.vector.sqlite.session import Session
 from persistence.vector.sqlite.sessions import Part
+from persistence.vector.work import in_thread
 
 _SQL = Queries("writes")
 STORE = _SQL.get("store")
@@ -57,7 +58,7 @@ class Writes(Part):
     async def _write(
         self, writes: Sequence[MemoryWrite], tracking: Tracking, *, want_former: bool = False
     ) -> list[WriteReceipt]:
-        packed = await r.in_thread(partial(r.pack_all, writes, self._bound()), len(writes))
+        packed = await in_thread(partial(r.pack_all, writes, self._bound()), len(writes))
 
         def work(session: Session) -> list[WriteReceipt]:
             judged = self._judge(session, writes, tracking)
