@@ -60,6 +60,7 @@ class Conductor:
             RunKind.FULL: self._full,
         }
         work = kinds[self._journal.run.kind]
+        self._progress.at("begun", 0)
         return await led(self._journal, work)
 
     # --- the four kinds -----------------------------------------------------------------------------------------

@@ -60,7 +60,10 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is. ``total`` None: not known; ``rate`` in items a second, ``remaining_s`` None: not known."""
+    """How far a run is. ``total`` None: not known; ``rate`` in items a second, ``remaining_s`` None: not known.
+
+    The first comes as soon as the run is recorded, in the phase "begun".
+    """
 
     run_id: UUID
     phase: str

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from rich.text import Text
 
-from api.cli._json import time_text
 from api.cli._output import Output, one_line, printable, styled
+from api.shapes import time_text
 from persistence.records import Memory
 from persistence.results import PersistenceResult, SearchHit, StorageStatus
 

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from api.cli._json import entry_json, time_text
 from api.cli._options import MemoryId, User
 from api.cli._output import one_line, styled
 from api.cli._run import Cli, command
 from api.cli._show import ID_STYLE
+from api.shapes import entry_json, time_text
 from persistence import AsyncPersistenceService
 from persistence.errors import PersistenceError
 from persistence.ports.outbox import Key, OutboxEntry

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from api.cli import _parse
-from api.cli._json import search_json
 from api.cli._options import Agent, MemoryId, Run, Timeout, User, Where
 from api.cli._run import Cli, command
 from api.cli._show import show_hit
+from api.shapes import search_json
 from persistence.results import SearchResult
 
 app = typer.Typer()

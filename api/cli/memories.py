@@ -8,11 +8,11 @@ import typer
 
 from api.cli import _parse
 from api.cli._confirm import confirmed
-from api.cli._json import memory_json, page_json, result_json
 from api.cli._options import Agent, MemoryId, Run, Timeout, User, Where
 from api.cli._output import one_line, styled
 from api.cli._run import TROUBLE, Cli, command
 from api.cli._show import ID_STYLE, memory_line, note_graph, show_memory
+from api.shapes import memory_json, page_json, result_json
 from persistence import AsyncPersistenceService
 from persistence.errors import MemoryNotFoundError, PersistenceError
 from persistence.results import Outcome, Page, PersistenceResult, StorageStatus

@@ -5,10 +5,10 @@ from __future__ import annotations
 import typer
 from rich.text import Text
 
-from api.cli._json import status_json
 from api.cli._output import one_line, styled
 from api.cli._run import ATTENTION, TROUBLE, Cli, command
 from api.cli._show import short_time
+from api.shapes import status_json
 from persistence.results import Count, HealthCheck, HealthStatus, OutboxStats, Stats, StoreHealth
 from sync import AsyncSyncService, Depth, DriftPoint, SyncStats
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field
 
-from api.cli._json import time_text
+from api.shapes import time_text
 from persistence.errors import PersistenceError
 from persistence.ports.vector import StoreInfo, Tombstone
 from persistence.projection import EXACT

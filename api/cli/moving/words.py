@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.cli._json import Json
 from api.cli._output import Output, one_line
 from api.cli._show import FAINT
 from api.cli.syncing.words import number, took
+from api.shapes import Json
 
 
 def show(output: Output, done: dict[str, Any]) -> None:

@@ -8,12 +8,12 @@ from itertools import islice
 from rich.table import Table
 from rich.text import Text
 
-from api.cli._json import Json
 from api.cli._output import Output, one_line
 from api.cli._show import FAINT
 from api.cli.moving.words import show_move
 from api.cli.syncing import words
 from api.cli.syncing.verdict import hint, notes
+from api.shapes import Json
 from sync import Kind, RunKind
 
 _EXAMPLES = 3

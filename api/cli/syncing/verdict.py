@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from api.cli._json import Json
 from api.cli._run import ATTENTION, DONE, TROUBLE
+from api.shapes import Json
 from sync import CheckReport, RebuildReport, RepairReport, Run, RunKind, SyncResult
 from sync.reports import check_json, rebuild_json, repair_json, sync_json
 from sync.service import Report

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from api.cli._json import Json
 from api.cli._output import one_line
+from api.shapes import Json
 from persistence.ports.runs import Kind
 from sync import Depth
 

@@ -1,4 +1,4 @@
-"""The JSON of the command line: times in RFC 3339, units in the names, nulls rather than gaps."""
+"""What the command line prints and the API answers, as JSON: times in RFC 3339, units in names, nulls for gaps."""
 
 from __future__ import annotations
 

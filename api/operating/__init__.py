@@ -1,0 +1,6 @@
+"""What an operator does and sees, once for the HTTP API, the dashboard and the MCP server."""
+
+from api.operating.desk import Desk
+from api.operating.order import Order
+
+__all__ = ["Desk", "Order"]
