@@ -95,12 +95,12 @@ class Checking(Reads):
         claimant, wall = str(uuid.uuid4()), layout.now()
         changes: list[Change] = []
         graves: list[Point] = []
-        for point, doubt in zip(ids, doubts, strict=True):
+        for place, (point, doubt) in enumerate(zip(ids, doubts, strict=True)):
             entry = _forced(doubt, claimant, wall, wall + int(lease * 1_000_000))
             if point in found:
                 changes.append(Put([Ids([point]), Empty("entry")], entry))
             else:
-                graves.append(Point(point, {**_grave(doubt, wall), **entry}))
+                graves.append(Point(point, {**_grave(doubt, wall), "arrived": wall + place, **entry}))
         if graves:
             changes.append(Upsert(graves, [AnyOf("write_id", [])]))
         await self._engine.change(self._memories, *changes)

@@ -1,7 +1,7 @@
-"""What changed since: a tenant's points in the order of their versions.
+"""What changed since: a tenant's points in the order in which they arrived.
 
-A version is drawn before its write is done, so a write may come to light after others with higher versions. A scan
-therefore begins anew at what a write that is still under way may have: ``_UNDER_WAY`` ago. What it has seen of that
+When a point arrives is set down before its write is done, so it may come to light after others that arrived later. A
+scan therefore begins anew at what a write that is still under way may have: ``_UNDER_WAY`` ago. What it has seen of that
 time stands in the cursor, so that it does not come again; where that is too much, it does.
 
 No write may take longer than that, and no writer's clock may be behind by so much: the one thing here that is taken on
@@ -21,6 +21,7 @@ from persistence.vector.qdrant.engine import Found
 from persistence.vector.qdrant.session import Part
 from persistence.vector.qdrant.terms import Is, Term, Within
 
+_ORDER = "arrived"
 _UNDER_WAY = 120_000_000
 #: The most that a cursor remembers; a scan's next page always begins behind it.
 _REMEMBERED = 2_000
@@ -30,7 +31,7 @@ _REMEMBERED = 2_000
 class Position:
     """Where the next page begins, where the next scan does (0: none is under way), and what was seen from there on.
 
-    Of what was seen: the beginning of the point's id, and the version.
+    Of what was seen: the beginning of the point's id, and when it arrived.
     """
 
     start: int
@@ -48,9 +49,9 @@ class Feed(Part):
     async def _changes(self, user_id: str, position: Position, limit: int) -> Changes:
         horizon = position.horizon or layout.now() - _UNDER_WAY
         seen = set(position.seen)
-        where: list[Term] = [Is("user_id", user_id), Within("version", gte=position.start)]
+        where: list[Term] = [Is("user_id", user_id), Within(_ORDER, gte=position.start)]
         found = await self._engine.ordered(
-            self._memories, where, "version", limit=limit + len(seen), fields=layout.MEMORY
+            self._memories, where, _ORDER, limit=limit + len(seen), fields=(*layout.MEMORY, _ORDER)
         )
         fresh = [point for point in found if _mark(point) not in seen][:limit]
         more = len(fresh) == limit
@@ -64,11 +65,11 @@ class Feed(Part):
 
 
 def _mark(found: Found) -> tuple[str, int]:
-    return found.id[:18], found.payload["version"]
+    return found.id[:18], found.payload[_ORDER]
 
 
 def _after(position: Position, fresh: Sequence[Found], *, more: bool) -> Position:
-    last = fresh[-1].payload["version"] if fresh else position.start
+    last = fresh[-1].payload[_ORDER] if fresh else position.start
     start = last if more else min(max(last, position.start), position.horizon)
     kept = min(start, position.horizon)
     seen = [mark for mark in (*position.seen, *map(_mark, fresh)) if mark[1] >= kept]
@@ -82,6 +83,6 @@ def _position(cursor: str | None) -> Position:
         return Position(0, 0, ())
     try:
         start, horizon, seen = json.loads(cursor)
-        return Position(int(start), int(horizon), tuple((str(mark), int(version)) for mark, version in seen))
+        return Position(int(start), int(horizon), tuple((str(mark), int(arrived)) for mark, arrived in seen))
     except (ValueError, TypeError) as error:
         raise VectorStoreError("This cursor is none of this vector store's feed.") from error

@@ -112,7 +112,7 @@ class Transfers(Part):
     async def _bring(self, newer: Sequence[_Sent], tracking: Tracking) -> dict[Key, bool]:
         replaced = [sent.there.write_id for sent in newer if sent.there]
         wall = layout.now()
-        points = [_point(sent, tracking, wall) for sent in newer]
+        points = [_point(sent, tracking, wall, wall + place) for place, sent in enumerate(newer)]
         await self._engine.change(self._memories, Upsert(points, [AnyOf("write_id", replaced)]))
         try:
             return await self._brought(newer, tracking)
@@ -160,9 +160,14 @@ def _sent(item: _Item, there: There | None, *, keep: bool) -> _Sent:
     return _Sent(item, there, keep or (there is not None and there.entry_id is not None))
 
 
-def _point(sent: _Sent, tracking: Tracking, wall: int) -> Point:
+def _point(sent: _Sent, tracking: Tracking, wall: int, arrived: int) -> Point:
     item, there = sent.item, sent.there
-    fields: Payload = {**item.fields, "version": item.version, "write_id": str(item.write_id)}
+    fields: Payload = {
+        **item.fields,
+        "version": item.version,
+        "arrived": arrived,
+        "write_id": str(item.write_id),
+    }
     if there is not None:
         fields["before"] = there.line
     if sent.tracked:

@@ -50,12 +50,13 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A write that was judged, and what was there."""
+    """A write that was judged, and what was there. ``arrived``: the microsecond that is its own."""
 
     prepared: _Prepared
     judged: Judged
     there: There | None
     former: Found | None
+    arrived: int
 
 
 class Writes(Part):
@@ -137,8 +138,9 @@ class Writes(Part):
         place: int,
     ) -> _Sent:
         there = None if found is None else There.of(found.payload)
-        judged = judge(one.ask, there, floor=limits.floor, keep=keep, stamp=wall + place, wall=wall)
-        return _Sent(one, judged, there, found)
+        arrived = wall + place
+        judged = judge(one.ask, there, floor=limits.floor, keep=keep, stamp=arrived, wall=wall)
+        return _Sent(one, judged, there, found, arrived)
 
     async def _sent(self, sent: Sequence[_Sent], tracking: Tracking, *, want_former: bool) -> dict[str, WriteReceipt]:
         """Send what is to be written; return the receipts of all but those that came too late."""
@@ -219,6 +221,7 @@ def _point(one: _Sent, tracking: Tracking) -> Point:
     fields: Payload = {
         **one.prepared.fields,
         "version": judged.version,
+        "arrived": one.arrived,
         "write_id": str(ask.write_id),
         "updated_at": judged.updated_at,
     }
