@@ -1,8 +1,8 @@
 """What changed since: a tenant's points in the order in which they arrived.
 
 When a point arrives is set down before its write is done, so it may come to light after others that arrived later. A
-scan therefore begins anew at what a write that is still under way may have: ``_UNDER_WAY`` ago. What it has seen of that
-time stands in the cursor, so that it does not come again; where that is too much, it does.
+scan therefore begins anew at what a write that is still under way may have: ``_UNDER_WAY`` ago. What it has seen of
+that time stands in the cursor, so that it does not come again; where that is too much, it does.
 
 No write may take longer than that, and no writer's clock may be behind by so much: the one thing here that is taken on
 trust, and not checked.

@@ -4,8 +4,8 @@ A memory or a tombstone is one point, whose id is a hash of its identity. Its ou
 so that both are written by one operation; ``entry`` names the entry's id and version in one text, which makes it
 possible to find many entries by one condition. Times are microseconds since 1970.
 
-``arrived`` is when a point was written here, a microsecond of its own in its batch. The feed of changes follows it, and not
-the version: what is brought from another store keeps its version, which may be old.
+``arrived`` is when a point was written here, a microsecond of its own in its batch. The feed of changes follows it, and
+not the version: what is brought from another store keeps its version, which may be old.
 
 ``*_rank_*`` are bytes of the ids as numbers, six each: Qdrant sorts by numbers only (see ordered.py).
 
