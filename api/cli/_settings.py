@@ -18,6 +18,10 @@ from persistence.settings import PersistenceConfig
 from persistence.vector.qdrant.options import FolderOptions, Options
 
 MARKER = "<!-- from here on made by `python -m api.cli._settings` -->\n"
+_OF_A_SERVER = (
+    "`qdrant://host:6333/collection?shard_number=3&replication_factor=2`. They count when the collection is made; what has"
+    " no default here is left to the server.\n"
+)
 
 
 def reference() -> str:
@@ -27,8 +31,7 @@ def reference() -> str:
             "## Of a service\n",
             *_table(PersistenceConfig, lambda name: f"DIPTYCH_{name.upper()}"),
             "\n## Of a Qdrant server, in its URL\n",
-            "`qdrant://host:6333/collection?shard_number=3&replication_factor=2`. They count when the collection is made;"
-            " what has no default here is left to the server.\n",
+            _OF_A_SERVER,
             *_table(Options, str),
             "\n## Of Qdrant's engine in this process, in its URL\n",
             "`qdrant:///folder?flush_every=5`\n",
