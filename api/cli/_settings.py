@@ -19,8 +19,8 @@ from persistence.vector.qdrant.options import FolderOptions, Options
 
 MARKER = "<!-- from here on made by `python -m api.cli._settings` -->\n"
 _OF_A_SERVER = (
-    "`qdrant://host:6333/collection?shard_number=3&replication_factor=2`. They count when the collection is made; what has"
-    " no default here is left to the server.\n"
+    "`qdrant://host:6333/collection?shard_number=3&replication_factor=2`. They count when the collection is made; what"
+    " has no default here is left to the server.\n"
 )
 
 
