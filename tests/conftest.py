@@ -32,7 +32,7 @@ import pytest
 from psycopg import sql
 
 from persistence.errors import ConfigurationError
-from persistence.local import LocalServer, Neo4jServer, PostgresServer
+from persistence.local import LocalServer, Neo4jServer, PostgresServer, QdrantServer
 from persistence.local import watch as watch_script
 
 POSTGRES_IMAGE = "pgvector/pgvector:pg17"
@@ -300,6 +300,44 @@ def neo4j_url(request: pytest.FixtureRequest) -> str:
     """Return the URL of a real Neo4j, user and password included."""
     given = os.environ.get("DIPTYCH_TEST_NEO4J_URL")
     return given or request.getfixturevalue("neo4j_server").url
+
+
+def pytest_report_header() -> str:
+    """Say on what the tests of Qdrant's adapter run, since no package carries its server."""
+    given = _given_qdrant()
+    program = os.environ.get("QDRANT_BIN") or shutil.which("qdrant")
+    if given:
+        return "qdrant: the server that the environment names"
+    if program:
+        return f"qdrant: a server of our own, {program}"
+    image = "a server in a container" if docker_answers() else "no server found: the client's own imitation of one"
+    return f"qdrant: {image}, and the engine in this process"
+
+
+def _given_qdrant() -> str | None:
+    return os.environ.get("DIPTYCH_TEST_QDRANT_URL") or os.environ.get("QDRANT_URL")
+
+
+@pytest.fixture(scope="session")
+def qdrant_server() -> Iterator[ServerUnderTest]:
+    """Start a Qdrant of our own, which a test may `await` to stop, start and kill, and may freeze and thaw."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(started(lambda folder: QdrantServer(folder, port=0)))
+        except ConfigurationError as error:
+            pytest.skip(_sentence(error))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def qdrant_url(request: pytest.FixtureRequest) -> str | None:
+    """Return the URL of a real Qdrant, None where there is none: the client's own imitation stands in for it then."""
+    if given := _given_qdrant():
+        return given
+    try:
+        return request.getfixturevalue("qdrant_server").url
+    except pytest.skip.Exception:
+        return None
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from persistence.vector.memory import FileStorage, MemoryStore, Storage
 from persistence.vector.pgvector import PgVectorStore
 from persistence.vector.qdrant import QdrantStore
 from persistence.vector.qdrant.embedded import EmbeddedEngine
-from persistence.vector.qdrant.remote import RemoteEngine, connector
+from persistence.vector.qdrant.remote import Connect, RemoteEngine, connector
 from persistence.vector.sqlite import SqliteStore
+from tests.conftest import run_now
 from tests.contract.conftest import Place
 from tests.contract.vector.making import DIMENSION, IN_MEMORY
 
@@ -61,13 +63,30 @@ def qdrant_embedded() -> Iterator[Backend]:
 
 
 @pytest.fixture
-def qdrant_client() -> Backend:
+def qdrant_collection(qdrant_url: str | None) -> Iterator[str]:
+    """Return a name for collections that are this test's alone; what was made under it is removed afterwards."""
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    yield name
+    if qdrant_url is not None:
+        run_now(partial(_remove, qdrant_url, name))
+
+
+async def _remove(url: str, name: str) -> None:
+    client = _connect(url)()
+    for collection in (name, f"{name}_runs"):
+        await client.delete_collection(collection)
+    await client.close()
+
+
+def _connect(url: str) -> Connect:
+    return connector(url, api_key=os.environ.get("QDRANT_API_KEY"), timeout=30)
+
+
+@pytest.fixture
+def qdrant_client(qdrant_url: str | None, qdrant_collection: str) -> Backend:
     """Make stores on a real server where there is one, else on the client's own imitation of it."""
-    url = os.environ.get("DIPTYCH_TEST_QDRANT_URL") or os.environ.get("QDRANT_URL")
-    if url:
-        connect = connector(url, api_key=os.environ.get("QDRANT_API_KEY"), timeout=30)
-        collection = f"test_{uuid.uuid4().hex[:16]}"
-        return lambda: QdrantStore(RemoteEngine(connect), collection=collection)
+    if qdrant_url is not None:
+        return lambda: QdrantStore(RemoteEngine(_connect(qdrant_url)), collection=qdrant_collection)
     engine = RemoteEngine(lambda: AsyncQdrantClient(":memory:"))
     return lambda: QdrantStore(engine)
 
@@ -90,11 +109,10 @@ def qdrant_embedded_place() -> Iterator[Place]:
 
 
 @pytest.fixture
-def qdrant_client_place() -> Place:
-    url = os.environ.get("DIPTYCH_TEST_QDRANT_URL") or os.environ.get("QDRANT_URL")
-    if not url:
-        pytest.skip("There is no Qdrant server; set DIPTYCH_TEST_QDRANT_URL.")
-    return Place(url, f"test_{uuid.uuid4().hex[:16]}")
+def qdrant_client_place(qdrant_url: str | None, qdrant_collection: str) -> Place:
+    if qdrant_url is None:
+        pytest.skip("There is no Qdrant server: neither QDRANT_URL, nor the program on the PATH, nor Docker.")
+    return Place(qdrant_url, qdrant_collection)
 
 
 @pytest.fixture
