@@ -75,8 +75,11 @@ class ServerUnderTest:
 
     def freeze(self) -> None:
         """Stop the server's processes where they stand (SIGSTOP): connections stay open, nobody answers."""
-        for process in self._processes():
+        processes = self._processes()
+        for process in processes:
             process.suspend()
+        while any(process.status() != psutil.STATUS_STOPPED for process in processes):
+            os.sched_yield()  # a signal is on its way for a moment
 
     def thaw(self) -> None:
         """Let a frozen server go on (SIGCONT)."""

@@ -77,6 +77,8 @@ async def test_what_was_acknowledged_outlives_the_server(qdrant_server: ServerUn
         assert [memory.id for memory in page.memories] == [f"m{number:02}" for number in range(40) if number % 4]
 
 
+# The client says of every key that it goes without TLS; on this machine's own address it may.
+@pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection:UserWarning")
 async def test_a_server_that_asks_for_a_key(guarded: ServerUnderTest, monkeypatch: pytest.MonkeyPatch):
     """With the key, in the URL or in the environment, the store opens; without it the sentence says what is missing."""
     monkeypatch.delenv("QDRANT_API_KEY", raising=False)
