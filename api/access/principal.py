@@ -30,6 +30,10 @@ class Denied(Exception):  # noqa: N818  # a state of the request, answered with 
     """Whoever asks may not do this."""
 
 
+class Undecided(Exception):  # noqa: N818  # a state of the request, answered with 503
+    """Who asks cannot be told at the moment; that is not to say that they are nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """``name`` is for logs. ``scopes`` is what was granted; ``user_id``: the only tenant, None for all tenants."""

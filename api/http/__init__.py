@@ -1,7 +1,21 @@
 """The HTTP API: FastAPI over the same service and sync objects as the command line."""
 
 from api.http.app import create_app
-from api.http.host import Host, hosting
+from api.http.caller import Authenticate, authenticating, needs
+from api.http.faces import Face
+from api.http.host import Host, host_of, hosting
+from api.http.mounting import mount
 from api.http.settings import ApiConfig
 
-__all__ = ["ApiConfig", "Host", "create_app", "hosting"]
+__all__ = [
+    "ApiConfig",
+    "Authenticate",
+    "Face",
+    "Host",
+    "authenticating",
+    "create_app",
+    "host_of",
+    "hosting",
+    "mount",
+    "needs",
+]

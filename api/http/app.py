@@ -2,15 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from importlib.metadata import version
+
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
+from api.http.answers import on_error
 from api.http.caller import Authenticate, anyone
+from api.http.faces import ALL, Face
+from api.http.guard import Guard
 from api.http.host import Host
+from api.http.limits import InTime, Limiter, Sized
+from api.http.mounting import OURS, PROBLEM_RESPONSES, describe, include
+from api.http.origin import SameSite
+from api.http.probes import make_probes
+from api.http.settings import ApiConfig
+from api.http.shell import Shell
+from api.http.traced import HEADER, Traced
+
+DESCRIPTION = "Keeps every memory in a vector store and in a graph, in step."
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_SENT = ["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "Last-Event-ID", HEADER]
+_SHOWN = ["ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", HEADER]
 
 
-def create_app(host: Host, *, authenticate: Authenticate = anyone) -> FastAPI:
+def create_app(host: Host, *, authenticate: Authenticate = anyone, faces: Iterable[Face] = ALL) -> FastAPI:
     """Make the application on a host that is open as long as the application serves."""
-    app = FastAPI(title="diptych", openapi_url="/openapi.json")
+    app = FastAPI(
+        title="diptych",
+        version=version("diptych"),
+        description=DESCRIPTION,
+        docs_url=None,  # its pages load their scripts from other hosts
+        redoc_url=None,
+        middleware=_middleware(host, authenticate),
+        exception_handlers=dict.fromkeys((*OURS, RequestValidationError, HTTPException), on_error),
+    )
     app.state.host = host
-    app.state.authenticate = authenticate
+    app.include_router(make_probes(host), responses=PROBLEM_RESPONSES)
+    include(app, lambda _: host, authenticate, faces=faces)
+    describe(app)
     return app
+
+
+def _middleware(host: Host, authenticate: Authenticate) -> list[Middleware]:
+    """Return what a request goes through, the outermost first."""
+    config = host.config
+    return [
+        Middleware(Traced),
+        Middleware(Shell),
+        *_cors(config),
+        Middleware(SameSite, origins=config.cors_origins),
+        Middleware(InTime, seconds=config.request_timeout, drain=host.drain),
+        Middleware(Guard, authenticate=authenticate, limiter=Limiter(config.rate_limit)),
+        Middleware(Sized, most=config.max_body_bytes),
+    ]
+
+
+def _cors(config: ApiConfig) -> list[Middleware]:
+    """Return what lets pages of other origins call the API, outside the guard: a browser asks first, without a key."""
+    if not config.cors_origins:
+        return []
+    origins, sent = list(config.cors_origins), _SENT
+    return [
+        Middleware(
+            CORSMiddleware, allow_origins=origins, allow_methods=_METHODS, allow_headers=sent, expose_headers=_SHOWN
+        )
+    ]

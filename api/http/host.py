@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from fastapi import Request
+
+from api.http.drain import Drain
 from api.http.settings import ApiConfig
 from api.operating import Desk
 from persistence.service import AsyncPersistenceService
 from sync import AsyncSyncService
+
+#: Where a request keeps the host; not in the app's state, which is not ours where the routes are mounted in another.
+_KEPT = "diptych_host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,7 @@ class Host:
     sync: AsyncSyncService
     desk: Desk
     config: ApiConfig
+    drain: Drain = field(default_factory=Drain)
 
 
 @asynccontextmanager
@@ -31,3 +38,14 @@ async def hosting(memories: AsyncPersistenceService, config: ApiConfig) -> Async
         yield Host(memories, sync, desk, config)
     finally:
         await desk.close()
+
+
+def set_host(request: Request, host: Host) -> None:
+    """Give a request its host."""
+    setattr(request.state, _KEPT, host)
+
+
+def host_of(request: Request) -> Host:
+    """Return the host that a route of ours stands on, in whatever app; a dependency: `Annotated[Host, Depends(…)]`."""
+    host: Host = getattr(request.state, _KEPT)
+    return host

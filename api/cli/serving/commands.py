@@ -1,0 +1,80 @@
+"""`serve`: the HTTP API, and what goes on beside it. `worker`: that alone."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Annotated, Any
+
+import typer
+
+from api.cli._run import Cli, command
+from api.cli.serving.logs import configure_server_logging
+from api.cli.serving.signals import until_signalled
+from persistence import AsyncPersistenceService
+from persistence.errors import ConfigurationError
+from sync import AutoSync
+
+app = typer.Typer()
+
+
+@command(app)
+async def serve(
+    cli: Cli,
+    *,
+    host: Annotated[
+        str | None,
+        typer.Option("--host", metavar="ADDRESS", help="Listen on this address. Else DIPTYCH_API_HOST, or 127.0.0.1."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65_535, help="On this port; 0: a free one. Else DIPTYCH_API_PORT, or 8765."),
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse whatever changes anything.")] = False,
+    no_api: Annotated[bool, typer.Option("--no-api", help="Serve the probes /livez and /readyz alone.")] = False,
+    no_relay: Annotated[bool, typer.Option("--no-relay", help="Leave the outbox to another process.")] = False,
+    no_schedule: Annotated[bool, typer.Option("--no-schedule", help="Make no checks on the schedule.")] = False,
+) -> None:
+    """Serve the HTTP API, work off the outbox, and check on the schedule, until SIGTERM or Ctrl-C.
+
+    Without an API key (`diptych keys create`) or tokens configured it listens on this machine only.
+    """
+    try:
+        from api.cli.serving.house import keep_house  # noqa: PLC0415  # needs an extra
+    except ImportError as error:
+        raise ConfigurationError("The HTTP server is not installed.", hint='pip install "diptych[api]"') from error
+
+    configure_server_logging(cli)
+    given: dict[str, Any] = {"host": host, "port": port, "read_only": read_only or None}
+    async with until_signalled() as starting:
+        await keep_house(cli, starting, given, api=not no_api, relay=not no_relay, schedule=not no_schedule)
+
+
+@command(app)
+async def worker(cli: Cli) -> None:
+    """Work off the outbox and check on the schedule, without serving anything, until SIGTERM or Ctrl-C."""
+    configure_server_logging(cli)
+    async with (
+        until_signalled() as starting,
+        cli.service(enable_relay=True) as memories,
+        scheduled(memories, wanted=True),
+    ):
+        asked = asyncio.Event()
+        starting.done(asked.set)
+        say(cli, "Working until SIGTERM or Ctrl-C.", {"status": "working"})
+        await asked.wait()
+
+
+def scheduled(memories: AsyncPersistenceService, *, wanted: bool) -> AbstractAsyncContextManager[object]:
+    """Return what runs the schedule beside an open service."""
+    return AutoSync(memories) if wanted else nullcontext()
+
+
+def say(cli: Cli, sentence: str, record: dict[str, str]) -> None:
+    """Say that the process is ready, at once: whoever started it may wait for this line."""
+    if cli.json:
+        cli.output.record(record)
+        sys.stdout.flush()
+    else:
+        cli.output.note(sentence)
