@@ -20,12 +20,14 @@ from persistence.ports.capabilities import OF_GRAPHS, Capability, untold
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extractor
 from persistence.ports.graph import GraphStore
+from persistence.ports.observer import UNOBSERVED, BreakerChanged, Observer, Part, Retried
 from persistence.ports.vector import StoreInfo, VectorStore
 from persistence.reading import Reader
 from persistence.relay import Relay
 from persistence.retry import Retry
 from persistence.settings import PersistenceConfig
 from persistence.settling import Settler
+from persistence.watching import guarded, watched
 from persistence.writing import Writer
 
 log = get_logger("service")
@@ -69,6 +71,7 @@ class Parts:
     reader: Reader
     bulk: Bulk
     relay: Relay
+    observer: Observer = UNOBSERVED
     background: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -85,11 +88,15 @@ class Parts:
             await self.adapters.close()
 
 
-async def assemble(adapters: Adapters, config: PersistenceConfig, *, adopt_graph: bool = False) -> Parts:
+async def assemble(
+    adapters: Adapters, config: PersistenceConfig, *, adopt_graph: bool = False, observer: Observer | None = None
+) -> Parts:
     """Open the adapters and put a service on them. Closes them again where that fails."""
+    told = guarded(observer)
+    adapters = _told(adapters, told)
     try:
         info = await adapters.vector.open(model=adapters.embedder.model, dimension=adapters.embedder.dimension)
-        parts = _parts(adapters, config, adopt_graph=adopt_graph)
+        parts = _parts(adapters, config, told, adopt_graph=adopt_graph)
         await _open_graph(parts, config)
         _tell(adapters)
         parts.background = _background(parts, config, info)
@@ -99,24 +106,44 @@ async def assemble(adapters: Adapters, config: PersistenceConfig, *, adopt_graph
     return parts
 
 
-def _parts(adapters: Adapters, config: PersistenceConfig, *, adopt_graph: bool) -> Parts:
+def _told(adapters: Adapters, observer: Observer) -> Adapters:
+    return Adapters(
+        watched(adapters.vector, Part.TRUTH, observer),
+        watched(adapters.graph, Part.GRAPH, observer),
+        watched(adapters.embedder, Part.EMBEDDER, observer),
+        watched(adapters.extractor, Part.EXTRACTOR, observer),
+    )
+
+
+def _parts(adapters: Adapters, config: PersistenceConfig, observer: Observer, *, adopt_graph: bool) -> Parts:
     calls = Calls()
-    retry = Retry(config.retry_attempts, config.retry_delay)
-    truth = TruthGate(adapters.vector, calls, retry)
+    truth = TruthGate(adapters.vector, calls, _retry(config, Part.TRUTH, observer))
     ready = _Readiness(adapters, adopt=adopt_graph)
-    breaker = Breaker(config.breaker_failures, config.breaker_probe)
+    breaker = Breaker(
+        config.breaker_failures, config.breaker_probe, tell=lambda state: observer.noted(BreakerChanged(state.value))
+    )
+    retry = _retry(config, Part.GRAPH, observer)
     graph = GraphGate(adapters.graph, _role(adapters.graph), calls, retry, breaker, ready)
     follower = Follower(truth, graph, max_age=config.tombstone_age / 2)
     settler = Settler(
         adapters.vector, calls, batch=config.settle_batch, delay=config.settle_delay, timeout=config.write_timeout
     )
     drafter = Drafter(adapters.embedder, adapters.extractor, config.max_content_bytes)
-    relay = Relay(truth, graph, config)
+    relay = Relay(truth, graph, config, observer)
     rollback = config.rollback_on_partial_failure
     writer = Writer(truth, graph, follower, settler, calls, rollback=rollback, wake=relay.wake)
     bulk = Bulk(truth, graph, follower, settler, drafter, writer, config)
     reader = Reader(truth, graph, follower)
-    return Parts(config, adapters, calls, truth, graph, follower, settler, drafter, writer, reader, bulk, relay)
+    return Parts(
+        config, adapters, calls, truth, graph, follower, settler, drafter, writer, reader, bulk, relay, observer
+    )
+
+
+def _retry(config: PersistenceConfig, part: Part, observer: Observer) -> Retry:
+    def told(error: BaseException) -> None:
+        observer.noted(Retried(part, type(error).__name__))
+
+    return Retry(config.retry_attempts, config.retry_delay, before_sleep=told)
 
 
 def _role(graph: GraphStore | None) -> GraphRole:

@@ -14,6 +14,7 @@ from persistence.errors import ServiceClosedError
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extractor
 from persistence.ports.graph import GraphStore
+from persistence.ports.observer import Observer
 from persistence.ports.vector import VectorStore
 from persistence.service import AsyncPersistenceService
 from persistence.settings import PersistenceConfig
@@ -51,8 +52,11 @@ class PersistenceService:
         embedder: Embedder | None = None,
         extractor: Extractor | None = None,
         config: PersistenceConfig | None = None,
+        observer: Observer | None = None,
     ) -> None:
-        self._service = AsyncPersistenceService(vector, graph, embedder=embedder, extractor=extractor, config=config)
+        self._service = AsyncPersistenceService(
+            vector, graph, embedder=embedder, extractor=extractor, config=config, observer=observer
+        )
         self._loop: AbstractContextManager[BlockingPortal] | None = None
         self._portal: BlockingPortal | None = None
 
@@ -65,9 +69,10 @@ class PersistenceService:
         embedder: Embedder | None = None,
         extractor: Extractor | None = None,
         config: PersistenceConfig | None = None,
+        observer: Observer | None = None,
     ) -> Self:
         """Name the stores; ``with`` opens them. See AsyncPersistenceService.connect."""
-        return cls(vector, graph, embedder=embedder, extractor=extractor, config=config)
+        return cls(vector, graph, embedder=embedder, extractor=extractor, config=config, observer=observer)
 
     def open(self, *, adopt_graph: bool = False) -> None:
         """Start the loop and connect to both stores. See AsyncPersistenceService.open."""

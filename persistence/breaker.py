@@ -20,12 +20,23 @@ class BreakerState(StrEnum):
 
 
 class Breaker:
-    """Opens after ``failures`` outages in a row; lets one probe through every ``probe`` seconds until one succeeds."""
+    """Opens after ``failures`` outages in a row; lets one probe through every ``probe`` seconds until one succeeds.
 
-    def __init__(self, failures: int, probe: float, clock: Callable[[], float] = time.monotonic) -> None:
+    ``tell`` is told each change.
+    """
+
+    def __init__(
+        self,
+        failures: int,
+        probe: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        tell: Callable[[BreakerState], None] | None = None,
+    ) -> None:
         self._threshold = failures
         self._probe = probe
         self._clock = clock
+        self._tell = tell
         self._failures = 0
         self._next_probe = 0.0
 
@@ -54,9 +65,10 @@ class Breaker:
 
     def succeeded(self) -> None:
         """Note that the graph answered."""
-        if self.state is BreakerState.OPEN:
+        was, self._failures = self.state, 0
+        if was is BreakerState.OPEN:
             log.info("The graph store answers again.", action="breaker_closed")
-        self._failures = 0
+            self._say()
 
     def failed(self) -> None:
         """Note an outage."""
@@ -65,3 +77,8 @@ class Breaker:
         self._next_probe = self._clock() + self._probe
         if was is BreakerState.CLOSED and self.state is BreakerState.OPEN:
             log.warning("The graph store does not answer; writes are kept for the relay.", action="breaker_opened")
+            self._say()
+
+    def _say(self) -> None:
+        if self._tell is not None:
+            self._tell(self.state)

@@ -22,10 +22,12 @@ from persistence.follower import graph_write
 from persistence.gates import PROBE_TIME, GraphGate, TruthGate
 from persistence.log import get_logger
 from persistence.ports.graph import GraphAck, GraphWrite, Verdict
+from persistence.ports.observer import UNOBSERVED, Observer, RelayBatch
 from persistence.ports.outbox import Key, OutboxEntry, Postponement, Settlement
 from persistence.ports.vector import MemoryDelete, Tombstone, Tracking, Truth
 from persistence.retry import Deadline, backoff
 from persistence.settings import PersistenceConfig
+from persistence.watching import Watching
 
 log = get_logger("relay")
 
@@ -56,6 +58,7 @@ class _Job:
     entry: OutboxEntry
     write: GraphWrite
     truth: Truth
+    batch: RelayBatch
 
     @property
     def settlement(self) -> Settlement:
@@ -65,7 +68,10 @@ class _Job:
 class Relay:
     """Takes due entries, re-reads truth, brings the graph up to it, settles. Any number may run at once."""
 
-    def __init__(self, truth: TruthGate, graph: GraphGate, config: PersistenceConfig) -> None:
+    def __init__(
+        self, truth: TruthGate, graph: GraphGate, config: PersistenceConfig, observer: Observer = UNOBSERVED
+    ) -> None:
+        self._observer = observer
         self._truth = truth
         self._graph = graph
         self._config = config
@@ -159,17 +165,24 @@ class Relay:
 
         Of the others some are listed again, at a higher version: truth had to be raised above the graph.
         """
-        jobs = await self._jobs(entries)
+        batch = RelayBatch(len(entries))
+        with Watching(self._observer, batch):
+            return await self._take(entries, batch)
+
+    async def _take(self, entries: Sequence[OutboxEntry], batch: RelayBatch) -> set[Key]:
+        jobs = await self._jobs(entries, batch)
         for job in jobs:
             if _projected_otherwise(job):
                 await self._raise_truth(job, above=0)
         return await self._bring_up([job for job in jobs if not _projected_otherwise(job)])
 
-    async def _jobs(self, entries: Sequence[OutboxEntry]) -> list[_Job]:
+    async def _jobs(self, entries: Sequence[OutboxEntry], batch: RelayBatch) -> list[_Job]:
         """Read what truth is now: the order in which entries were made does not matter."""
         keys = [entry.key for entry in entries]
         there = await self._truth.read(lambda: self._truth.store.read(keys), Deadline(TRUTH_TIME))
-        return await anyio.to_thread.run_sync(lambda: [_job(entry, there.get(entry.key, Truth())) for entry in entries])
+        return await anyio.to_thread.run_sync(
+            lambda: [_job(entry, there.get(entry.key, Truth()), batch) for entry in entries]
+        )
 
     async def _bring_up(self, jobs: Sequence[_Job]) -> set[Key]:
         if not jobs:
@@ -192,8 +205,10 @@ class Relay:
         return set()
 
     async def _failed(self, job: _Job, error: PersistenceError) -> None:
-        self.failed += 1
         dead = job.entry.attempts >= self._config.relay_attempts
+        self.failed += 1
+        job.batch.failed += 1
+        job.batch.dead += dead
         delay = backoff(job.entry.attempts, self._config.relay_backoff, self._config.relay_backoff_max)
         if dead:
             log.error(
@@ -204,6 +219,7 @@ class Relay:
     async def _give_back(self, jobs: Sequence[_Job], error: PersistenceError) -> None:
         """Put a batch back uncounted: an outage makes no dead entries."""
         self.failed += len(jobs)
+        jobs[0].batch.failed += len(jobs)
         delay = backoff(1, self._config.relay_backoff, self._config.relay_backoff_max)
         await self._postpone([_postponed(job, delay, error.message, give_back=True) for job in jobs])
 
@@ -217,6 +233,7 @@ class Relay:
         if settlements:
             await self._truth.change(lambda: self._truth.store.settle(settlements), Deadline(TRUTH_TIME))
         self.applied += len(done)
+        jobs[0].batch.applied += len(done)
         in_step = {job.entry.key for job in done}
         for job, version in ahead:
             in_step |= await self._ahead(job, version)
@@ -274,12 +291,12 @@ class Relay:
         return await self._truth.change(lambda: self._truth.store.collect_tombstones(due), Deadline(TRUTH_TIME))
 
 
-def _job(entry: OutboxEntry, truth: Truth) -> _Job:
+def _job(entry: OutboxEntry, truth: Truth, batch: RelayBatch) -> _Job:
     if truth.memory is not None:
-        return _Job(entry, graph_write(truth.memory, force=entry.forced), truth)
+        return _Job(entry, graph_write(truth.memory, force=entry.forced), truth, batch)
     # Neither a memory nor a tombstone: truth lost it, so the graph must not have it either.
     version = truth.tombstone.version if truth.tombstone else entry.version
-    return _Job(entry, replace(deletion(Key(entry.user_id, entry.id), version), force=entry.forced), truth)
+    return _Job(entry, replace(deletion(Key(entry.user_id, entry.id), version), force=entry.forced), truth, batch)
 
 
 def _projected_otherwise(job: _Job) -> bool:

@@ -46,6 +46,7 @@ class Retry:
     """A policy: how often, how long, with which waits.
 
     ``timeout``: no attempt begins later than this many seconds after the first. ``sleep`` is given by tests.
+    ``before_sleep`` is told the error, each time before an attempt is repeated.
     """
 
     def __init__(
@@ -56,16 +57,25 @@ class Retry:
         timeout: float | None = None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        before_sleep: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._attempts = attempts
         self._delay = delay
         self._max_delay = max_delay
         self._timeout = timeout
         self._sleep = sleep
+        self._before_sleep = before_sleep
 
     def within(self, deadline: Deadline) -> Retry:
         """Return the same policy, bounded by what is left of a call's deadline."""
-        return Retry(self._attempts, self._delay, self._max_delay, deadline.remaining(), sleep=self._sleep)
+        return Retry(
+            self._attempts,
+            self._delay,
+            self._max_delay,
+            deadline.remaining(),
+            sleep=self._sleep,
+            before_sleep=self._before_sleep,
+        )
 
     async def call(self, func: Callable[[*Ts], Awaitable[T]], *args: *Ts, retry_on: RetryOn = is_retryable) -> T:
         """Await ``func(*args)`` until it succeeds or the policy ends; raise the last error."""
@@ -105,9 +115,15 @@ class Retry:
             wait=lambda state: self._wait(state.attempt_number, _asked(state, retry_on)),
             retry=tenacity.retry_if_exception(lambda error: retry_on(error) is not False),
             sleep=self._sleep,
+            before_sleep=self._tell,
             reraise=True,
         )
         return await attempts(attempt)
+
+    def _tell(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if self._before_sleep is not None and error is not None:
+            self._before_sleep(error)
 
     def _wait(self, attempt: int, asked: float) -> float:
         grown = min(self._delay * 2.0 ** (attempt - 1), self._max_delay)

@@ -28,10 +28,12 @@ from persistence.errors import (
 from persistence.filters import make_filter
 from persistence.gates import GraphRole
 from persistence.health import check_health, gather_stats
+from persistence.observing import observed
 from persistence.patching import patched
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extractor
 from persistence.ports.graph import GraphMemory, GraphStore
+from persistence.ports.observer import UNOBSERVED, Observer
 from persistence.ports.outbox import Key, OutboxEntry
 from persistence.ports.vector import MemoryDelete, VectorStore, WriteMode
 from persistence.projection import bucket
@@ -92,8 +94,10 @@ class AsyncPersistenceService:
         embedder: Embedder | None = None,
         extractor: Extractor | None = None,
         config: PersistenceConfig | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._given = factory.Given(vector, graph, embedder, extractor, config)
+        self._told = observer
         self._open: Parts | None = None
 
     @classmethod
@@ -105,14 +109,16 @@ class AsyncPersistenceService:
         embedder: Embedder | None = None,
         extractor: Extractor | None = None,
         config: PersistenceConfig | None = None,
+        observer: Observer | None = None,
     ) -> Self:
         """Name the stores, by URL or as adapters; ``async with`` opens them.
 
         What is not given comes from the settings (``DIPTYCH_VECTOR_URL``, ``DIPTYCH_GRAPH_URL`` …), then from names
         such as ``DATABASE_URL`` and ``NEO4J_URI``, else it is the embedded default. As URL,
         ``auto`` takes what is named there, else what is kept on this machine already, else what is installed.
+        ``observer`` is told of the service's work, for metrics, traces and logs (``persistence.ports.observer``).
         """
-        return cls(vector, graph, embedder=embedder, extractor=extractor, config=config)
+        return cls(vector, graph, embedder=embedder, extractor=extractor, config=config, observer=observer)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -131,7 +137,7 @@ class AsyncPersistenceService:
         """
         if self._open is None:
             config, adapters = await factory.build(self._given, os.environ)
-            self._open = await assemble(adapters, config, adopt_graph=adopt_graph)
+            self._open = await assemble(adapters, config, adopt_graph=adopt_graph, observer=self._told)
 
     async def close(self) -> None:
         """Settle what is in step, stop the relay, close the stores. Safe to call twice."""
@@ -150,11 +156,16 @@ class AsyncPersistenceService:
             raise ServiceClosedError
         return self._open
 
+    @property
+    def _observer(self) -> Observer:
+        return UNOBSERVED if self._open is None else self._open.observer
+
     def _deadline(self, timeout: float | None) -> Deadline:
         return Deadline(_seconds(timeout, self._parts.config.write_timeout))
 
     # --- writes -----------------------------------------------------------------------------------------------
 
+    @observed
     async def store(
         self,
         content: str,
@@ -212,6 +223,7 @@ class AsyncPersistenceService:
         if self._parts.config.graph_required and self._parts.graph.role is GraphRole.REGISTERED:
             self._parts.graph.breaker.check()
 
+    @observed
     async def store_many(
         self,
         items: Iterable[MemoryDraft | Mapping[str, Any]],
@@ -232,6 +244,7 @@ class AsyncPersistenceService:
         drafts = await parts.drafter.check(list(items))
         return await parts.bulk.store(drafts, mode, seconds, progress)
 
+    @observed
     async def update(
         self,
         /,
@@ -277,6 +290,7 @@ class AsyncPersistenceService:
         write = replace(prepared.write, expected_version=memory.version, extracted=extracted)
         return await parts.writer.store(replace(prepared, write=write), deadline)
 
+    @observed
     async def delete(
         self,
         id: str,  # noqa: A002  # the field's name, as in mem0
@@ -292,6 +306,7 @@ class AsyncPersistenceService:
         delete = MemoryDelete(*key, uuid.uuid4(), bucket(*key), expected_version)
         return _timed(await self._parts.writer.delete(delete, deadline), started)
 
+    @observed
     async def delete_all(self, *, user_id: str, timeout: float | None = None) -> DeleteAllResult:
         """Delete every memory of a tenant, in pages; another call goes on where one was stopped."""
         validated(_Tenant, {"user_id": user_id})
@@ -299,6 +314,7 @@ class AsyncPersistenceService:
 
     # --- reads ------------------------------------------------------------------------------------------------
 
+    @observed
     async def get(
         self,
         id: str,  # noqa: A002  # the field's name, as in mem0
@@ -309,6 +325,7 @@ class AsyncPersistenceService:
         """Return one memory with its embedding, None where this tenant has none of that id."""
         return await self._parts.reader.get(_key(user_id, id), self._deadline(timeout), embedding=True)
 
+    @observed
     async def get_all(
         self,
         *,
@@ -326,6 +343,7 @@ class AsyncPersistenceService:
         _check_limit(limit)
         return await self._parts.reader.page(user_id, after, limit, where, self._deadline(timeout))
 
+    @observed
     async def search(
         self,
         query: str | Sequence[float] | Vector,
@@ -360,6 +378,7 @@ class AsyncPersistenceService:
             return await _in_time(self._parts, self._parts.drafter.embed(text), deadline)
         return self._parts.drafter.check_vector("query", query)
 
+    @observed
     async def related(
         self,
         id: str,  # noqa: A002  # the field's name, as in mem0
@@ -378,6 +397,7 @@ class AsyncPersistenceService:
             raise InvalidInputError("depth", depth, f"it must be 1 to {MAX_DEPTH}")
         return await self._parts.reader.related_to(_key(user_id, id), depth, limit, self._deadline(timeout))
 
+    @observed
     async def neighbourhood(
         self,
         id: str,  # noqa: A002  # the field's name, as in mem0
@@ -415,6 +435,7 @@ class AsyncPersistenceService:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.1)
 
+    @observed
     async def count(self, *, user_id: str, timeout: float | None = None) -> Count:
         """Return the number of a tenant's memories: exact up to 100,000, beyond that estimated and marked so."""
         validated(_Tenant, {"user_id": user_id})

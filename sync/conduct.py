@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 from persistence.errors import LeaseLostError, OutcomeUnknownError, PersistenceError, RunCancelledError
 from persistence.gates import PROBE_TIME, GraphRole
 from persistence.log import get_logger
+from persistence.ports.observer import SyncRun
 from persistence.ports.runs import RunKind, RunState
 from persistence.results import OutboxStats
+from persistence.watching import Watching
 from sync.asked import Asked
 from sync.check import Check, Position
 from sync.extract import Extraction
@@ -59,9 +61,22 @@ class Conductor:
             RunKind.REBUILD: self._rebuild,
             RunKind.FULL: self._full,
         }
-        work = kinds[self._journal.run.kind]
+        work, run = kinds[self._journal.run.kind], self._journal.run
         self._progress.at("begun", 0)
-        return await led(self._journal, work)
+        told = SyncRun(str(run.id), run.kind.value, self._asked.depth.value, run.user_id)
+        with Watching(self._parts.observer, told):
+            return await self._told(told, led(self._journal, work))
+
+    async def _told(self, told: SyncRun, work: Awaitable[Report]) -> Report:
+        """Do the work, and note down for the observer how it ended."""
+        try:
+            report = await work
+        finally:
+            told.state = self._journal.run.state.value
+        check = _found_by(report)
+        told.complete = report.complete if isinstance(report, RebuildReport) else check is not None and check.complete
+        told.found = {kind.value: number for kind, number in check.counts.items()} if check else {}
+        return report
 
     # --- the four kinds -----------------------------------------------------------------------------------------
 
@@ -270,6 +285,18 @@ async def leave(journal: Journal, state: RunState, report: Mapping[str, Any]) ->
         await journal.finish(state, report)
     except STOPPING as error:
         log.warning("The record of a run could not be finished.", action="finish_run", reason=error.message)
+
+
+def _found_by(report: Report) -> CheckReport | None:
+    """Return the check in a report that says what was found: the first one, where something was mended after it."""
+    match report:
+        case CheckReport():
+            return report
+        case RepairReport():
+            return report.check
+        case SyncResult():
+            return report.repair.check
+    return None
 
 
 def _tally(asked: Asked, cursor: Mapping[str, Any]) -> Tally:

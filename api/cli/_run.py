@@ -29,7 +29,7 @@ from api.cli._errors import report
 from api.cli._logging import configure_logging
 from api.cli._options import CommonOptions, GraphUrl, Json, NoColor, VectorUrl, Verbose
 from api.cli._output import Output
-from api.cli._secrets import Masker
+from api.masking import Masker
 from persistence import AsyncPersistenceService
 from persistence.settings import PersistenceConfig
 

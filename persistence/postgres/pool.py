@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
+from persistence.ports.observer import Location, PoolUse
 from persistence.postgres.connecting import Connection
 from persistence.postgres.faults import Faults
 from persistence.postgres.queries import Queries
@@ -97,6 +99,20 @@ class Pool:
             yield connection
             with self._faults.translated(write=True):
                 await connection.commit()
+
+    def location(self, schema: str) -> Location:
+        """Return where a schema is, as far as the URL says. Where it names several servers, the first."""
+        parts = {name: str(value).partition(",")[0] for name, value in conninfo_to_dict(self._info).items() if value}
+        port, database = parts.get("port", ""), parts.get("dbname")
+        namespace = f"{database}|{schema}" if database else schema
+        return Location(parts.get("host"), int(port) if port.isdecimal() else None, namespace)
+
+    def pool_use(self) -> PoolUse | None:
+        """Return the use of the connections, None where the pool is not open."""
+        if self._pool is None:
+            return None
+        stats = self._pool.get_stats()
+        return PoolUse(stats["pool_size"], stats["pool_available"], stats["pool_max"], stats.get("requests_waiting", 0))
 
     async def server(self) -> str:
         """Return the server's name and version."""

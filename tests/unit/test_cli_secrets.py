@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.cli._secrets import Masker, mask_url
+from api.masking import Masker, mask_url
 
 
 @pytest.mark.parametrize(

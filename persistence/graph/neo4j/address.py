@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from persistence.errors import ConfigurationError
+from persistence.ports.observer import Location
 
 SCHEMES = frozenset({"neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc"})
 DEFAULT_PORT = 7687
@@ -18,6 +19,12 @@ class Address:
     uri: str
     auth: tuple[str, str] | None = field(repr=False)
     database: str | None
+
+    @property
+    def location(self) -> Location:
+        """The same for traces."""
+        parts = urlsplit(self.uri)
+        return Location(parts.hostname, parts.port, self.database)
 
 
 def parse(url: str) -> Address:

@@ -43,7 +43,9 @@ class Neo4jGraph(Checking):
     """
 
     def __init__(self, url: str, *, pool_size: int = 8, connect_timeout: float = 5.0) -> None:
-        self._connection = Connection(parse(url), pool_size=pool_size, connect_timeout=connect_timeout)
+        address = parse(url)
+        self.location = address.location
+        self._connection = Connection(address, pool_size=pool_size, connect_timeout=connect_timeout)
         self._clock = ServerClock(self._server_now)
         self._prepared = False
         self._preparing = asyncio.Lock()

@@ -25,6 +25,7 @@ from persistence.ports.graph import (
     GraphMemory,
     GraphWrite,
 )
+from persistence.ports.observer import Location, PoolUse
 from persistence.ports.outbox import Key
 from persistence.ports.vector import GraphIdentity, Tombstone
 from persistence.postgres.queries import Queries
@@ -61,6 +62,7 @@ class PostgresGraph(Checking):
         connect_timeout: float = 5.0,
         statement_timeout: float = 60.0,
     ) -> None:
+        self._schema = schema
         self._sessions = Sessions(url, schema, pool_size, connect_timeout, statement_timeout)
         self._clock = ServerClock(self._server_now)
         self._open = False
@@ -74,6 +76,15 @@ class PostgresGraph(Checking):
     @property
     def capabilities(self) -> frozenset[Capability]:
         return OF_GRAPHS
+
+    @property
+    def location(self) -> Location:
+        """Where the graph is, for traces."""
+        return self._sessions.location(self._schema)
+
+    def pool_use(self) -> PoolUse | None:
+        """Return the use of the connections, for metrics."""
+        return self._sessions.pool_use()
 
     async def open(self) -> None:
         self._open = True

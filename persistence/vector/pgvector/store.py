@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from persistence.ports.capabilities import Capability
+from persistence.ports.observer import Location, PoolUse
 from persistence.ports.vector import GraphIdentity, StoreInfo
 from persistence.vector.pgvector.binding import bind_model, read_info, register_graph
 from persistence.vector.pgvector.checking import Checking
@@ -60,6 +61,15 @@ class PgVectorStore(Reads, Writes, Transfers, Outbox, Checking, Runs):
     @property
     def capabilities(self) -> frozenset[Capability]:
         return frozenset(Capability)
+
+    @property
+    def location(self) -> Location:
+        """Where the truth is, for traces."""
+        return self._sessions.location(self._schema)
+
+    def pool_use(self) -> PoolUse | None:
+        """Return the use of the connections, for metrics."""
+        return self._sessions.pool_use()
 
     async def open(self, *, model: str, dimension: int) -> StoreInfo:
         async with direct(self._info, self._connect_timeout) as connection:
