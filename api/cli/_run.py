@@ -31,6 +31,7 @@ from api.cli._options import CommonOptions, GraphUrl, Json, NoColor, VectorUrl, 
 from api.cli._output import Output
 from api.masking import Masker
 from persistence import AsyncPersistenceService
+from persistence.ports.observer import Observer
 from persistence.settings import PersistenceConfig
 
 #: Done; done, but something needs a look (design section 8); trouble.
@@ -66,13 +67,15 @@ class Cli:
             **{"vector_url": self.options.vector_url, "graph_url": self.options.graph_url, **given}
         )
 
-    def service(self, **given: Any) -> AsyncPersistenceService:
+    def service(self, *, observer: Observer | None = None, **given: Any) -> AsyncPersistenceService:
         """Return the service that the options lead to, to be opened by ``async with``.
 
         Its relay rests unless ``enable_relay=True`` is given: a command does what it was asked to, and ``relay`` is
         the command that works the outbox off.
         """
-        return AsyncPersistenceService.connect(config=self.config(**{"enable_relay": False, **given}))
+        return AsyncPersistenceService.connect(
+            config=self.config(**{"enable_relay": False, **given}), observer=observer
+        )
 
 
 def command(app: typer.Typer, name: str | None = None, **about: Any) -> Callable[[Body[P]], Body[P]]:

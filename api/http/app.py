@@ -38,6 +38,7 @@ def create_app(host: Host, *, authenticate: Authenticate = anyone, faces: Iterab
         description=DESCRIPTION,
         docs_url=None,  # its pages load their scripts from other hosts
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours says no content and no stack trace
         middleware=_middleware(host, authenticate),
         exception_handlers=dict.fromkeys((*OURS, RequestValidationError, HTTPException), on_error),
     )

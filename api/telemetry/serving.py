@@ -6,14 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import anyio.to_thread
 from fastapi import FastAPI
 
 from api.telemetry.http import RequestTelemetry, make_metrics_router
-from api.telemetry.logs import Lines
 from api.telemetry.prometheus import Metrics
-from api.telemetry.together import Together
-from api.telemetry.tracing import exporting, tracing
+from api.telemetry.watched import watched
 from persistence.ports.observer import Observer
 
 
@@ -34,10 +31,6 @@ class Telemetry:
 @asynccontextmanager
 async def telemetry(environment: Mapping[str, str]) -> AsyncIterator[Telemetry]:
     """Make metrics, log lines, and traces where the environment names a collector; send the last ones at the end."""
-    provider, metrics = exporting(environment), Metrics()
-    traces = tracing(provider)
-    try:
-        yield Telemetry(metrics, Together(metrics, traces, Lines()), traces)
-    finally:
-        if provider is not None:
-            await anyio.to_thread.run_sync(provider.shutdown)
+    metrics = Metrics()
+    async with watched(environment, metrics) as told:
+        yield Telemetry(metrics, told.observer, told.traces)

@@ -71,10 +71,10 @@ async def test_a_tenant_that_is_none_is_refused(user_id: Any):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"exp": time.time() - 60},
+        {"exp": 1_000_000_000},
         {"exp": None},
         {"exp": "soon"},
-        {"nbf": time.time() + 600},
+        {"nbf": 4_000_000_000},
         {"scope": ["admin"]},
         {"scope": 1},
         {"aud": "other"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ import typer
 from api.cli._run import Cli, command
 from api.cli.serving.logs import configure_server_logging
 from api.cli.serving.signals import until_signalled
+from api.telemetry.watched import watched
 from persistence import AsyncPersistenceService
 from persistence.errors import ConfigurationError
 from sync import AutoSync
@@ -57,7 +59,8 @@ async def worker(cli: Cli) -> None:
     configure_server_logging(cli)
     async with (
         until_signalled() as starting,
-        cli.service(enable_relay=True) as memories,
+        watched(os.environ) as told,
+        cli.service(enable_relay=True, observer=told.observer) as memories,
         scheduled(memories, wanted=True),
     ):
         asked = asyncio.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from api.cli.serving.signals import Starting
 from api.http import ApiConfig, Face, authenticating, create_app, hosting
 from api.http.caller import is_loopback
 from api.http.serving import Stop, listen, serve, url_of
+from api.telemetry.serving import telemetry
 
 
 async def keep_house(
@@ -23,11 +25,13 @@ async def keep_house(
     faces = {face for face, wanted in ((Face.API, api),) if wanted}
     with await listen(config.host, config.port, may=lambda address: not gate.is_open or is_loopback(address)) as at:
         async with (
-            cli.service(enable_relay=relay) as memories,
+            telemetry(os.environ) as seen,
+            cli.service(enable_relay=relay, observer=seen.observer) as memories,
             hosting(memories, config) as host,
             scheduled(memories, wanted=schedule),
         ):
             app = create_app(host, authenticate=authenticating(gate), faces=faces)
+            seen.install(app)
             stop = Stop()
             starting.done(stop.come)
             url = url_of(at)

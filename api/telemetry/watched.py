@@ -1,0 +1,34 @@
+"""What a process that works for long tells of itself, whether it serves or not: log lines, and traces where wanted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio.to_thread
+
+from api.telemetry.logs import Lines
+from api.telemetry.together import Together
+from api.telemetry.tracing import exporting, tracing
+from persistence.ports.observer import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """``observer`` goes into ``AsyncPersistenceService.connect``; ``traces`` is a part of it."""
+
+    observer: Observer
+    traces: Observer
+
+
+@asynccontextmanager
+async def watched(environment: Mapping[str, str], *others: Observer) -> AsyncIterator[Watched]:
+    """Make log lines, and traces where the environment names a collector; send the last ones at the end."""
+    provider = exporting(environment)
+    traces = tracing(provider)
+    try:
+        yield Watched(Together(*others, traces, Lines()), traces)
+    finally:
+        if provider is not None:
+            await anyio.to_thread.run_sync(provider.shutdown)
