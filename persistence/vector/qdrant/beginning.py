@@ -2,17 +2,18 @@
 
 A gate is a lease, and whoever is inside may be stopped for longer than it lasts. So a run that begins or is resumed is
 first written down as *pending*; then its process leaves the gate, which fails where another one has entered meanwhile;
-only then the run is running. Whoever finds a run pending waits until it is decided.
+only then the run is running. Whoever finds a run pending waits until it is decided; where that takes too long, it sees
+to it that the run is not decided any more.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NoReturn
 from uuid import UUID
 
 from persistence.errors import (
-    LeaseLostError,
     RunConflictError,
     RunEndedError,
     RunNotFoundError,
@@ -101,10 +102,15 @@ class Beginning(Inconsistencies):
         where: list[Term] = [RUN, Is("kind", kind), Either([Is("state", _RUNNING), undecided])]
         if user_id:
             where.append(AnyOf("user_id", ["", user_id]))
-        dead: list[Term] = [RUN, Is("kind", kind), Is("state", BEGINNING), Within("pending", lt=layout.now())]
-        await self._engine.change(self._runs, Remove(dead))
+        await self._refuse_late(kind)
         found = await self._engine.ordered(self._runs, where, "born", limit=PAGE)
         return [point.payload for point in found]
+
+    async def _refuse_late(self, kind: str) -> None:
+        """See that no run becomes running that was pending for too long: one may begin now that knows nothing of it."""
+        late: list[Term] = [RUN, Is("kind", kind), Within("pending", lt=layout.now())]
+        await self._engine.change(self._runs, Remove([*late, Is("state", BEGINNING)]))
+        await self._engine.change(self._runs, Put(late, {"pending": None, "stamp": str(uuid.uuid4())}))
 
     async def _interrupted(self, others: Sequence[Payload]) -> bool:
         """Interrupt dead runs; False where one of them was alive after all."""
@@ -122,20 +128,23 @@ class Beginning(Inconsistencies):
             undone = Remove(still) if pending["state"] == BEGINNING else Put(still, {"pending": None})
             await self._engine.change(self._runs, undone)
             return None
-        wall = layout.now()
-        run = {
-            **{name: value for name, value in pending.items() if name not in ("pending", "finished")},
+        wall, token = layout.now(), await self._draw("token")
+        begun = {
+            "pending": None,
+            "finished": None,
             "state": _RUNNING,
-            "token": await self._draw("token"),
+            "token": token,
             "attempts": pending["attempts"] + 1,
             "cancel": False,
             "holder": holder,
             "updated": pending["started"] if pending["state"] == BEGINNING else wall,
             "expires": wall + int(lease * 1_000_000),
+            "stamp": str(uuid.uuid4()),
         }
-        if not await self._swap(point, pending, run):
-            raise LeaseLostError
-        return to_run(run)
+        # Not a swap, which would make a run anew that was removed for being late.
+        await self._engine.change(self._runs, Put(still, begun))
+        run = await self._document(point)
+        return to_run(run) if run is not None and run.get("token") == token else None
 
 
 def _refuse(other: Run) -> NoReturn:

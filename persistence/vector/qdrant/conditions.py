@@ -37,6 +37,8 @@ def _terms(condition: Condition) -> list[Term]:
     if path is None:
         return []
     wanted = condition.value
+    if condition.op is Op.CONTAINS and wanted is None:
+        return []  # of a list that holds null, the server and the embedded engine say different things
     if condition.op in (Op.EQ, Op.CONTAINS):
         return [_equal(path, wanted)]
     if condition.op is Op.IN:

@@ -43,7 +43,7 @@ class Empty:
 
 @dataclass(frozen=True, slots=True)
 class Null:
-    """The field is null, or a list that holds null."""
+    """The field is null. Of a list that holds null it holds in the embedded engine, and not on a server."""
 
     key: str
 
