@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from api.cli import choose, dead_letters, demo, doctor, find, importing, keys, local, memories, operate, schema, serving
+from api.cli import (
+    choose,
+    dead_letters,
+    demo,
+    doctor,
+    find,
+    importing,
+    keys,
+    local,
+    mcp,
+    memories,
+    operate,
+    schema,
+    serving,
+)
 from api.cli._options import CommonOptions, GraphUrl, Json, NoColor, VectorUrl, Verbose
 from api.cli._run import leave_pipe, runnable
 from api.cli.moving import export, migrate
@@ -75,6 +89,7 @@ app.add_typer(doctor.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(serving.app)
 app.add_typer(choose.app)
+app.add_typer(mcp.app)
 app.command("demo")(runnable(demo.command))
 app.command("import")(runnable(importing.command))
 
