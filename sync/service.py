@@ -104,8 +104,8 @@ class AsyncSyncService:
     ) -> RepairReport:
         """Bring the graph to what truth says; a dry run (the default) says what it would do, in the same shape.
 
-        ``run_id``: mend what that check found, each looked at afresh, instead of checking everything. ``force``: delete
-        orphans above the cap (1,000 and 10 % of the tenant's memories).
+        ``run_id``: mend what that check, or that dry run, was the last to find, each looked at afresh, instead of
+        checking everything. ``force``: delete orphans above the cap (1,000 and 10 % of the tenant's memories).
         """
         asked = asked_of(
             user_id, ids, depth=depth, limit=limit, pace=pace, dry_run=dry_run, strategy=strategy, force=force
@@ -256,8 +256,9 @@ class AsyncSyncService:
     async def _of_check(self, asked: Asked, run_id: UUID) -> Asked:
         """Return the request for what a check found."""
         run = await self.get_run(run_id)
-        if run.kind is not RunKind.CHECK:
-            raise InvalidInputError("run_id", str(run_id), "it must be the run of a check")
+        planned = run.kind is RunKind.REPAIR and bool(run.request["dry_run"])
+        if run.kind is not RunKind.CHECK and not planned:
+            raise InvalidInputError("run_id", str(run_id), "it must be the run of a check, or of a repair's dry run")
         if run.state is not RunState.DONE:
             raise InvalidInputError("run_id", str(run_id), "that check has not been brought to its end")
         if asked.scope.user_id not in {None, run.user_id}:

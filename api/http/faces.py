@@ -7,20 +7,30 @@ from enum import StrEnum
 
 from fastapi import APIRouter
 
+from api import dashboard
+
 
 class Face(StrEnum):
     """What can be switched off."""
 
     API = "api"
+    DASHBOARD = "dashboard"
 
 
 ALL = frozenset(Face)
 
 Make = Callable[[], APIRouter]
 
+
+def _make_dashboard() -> APIRouter:
+    """Look the function up late: its pages stand on this package, whichever of the two is imported first."""
+    return dashboard.make_dashboard()
+
+
 #: What each face is made of.
 ROUTERS: Mapping[Face, tuple[Make, ...]] = {
     Face.API: (),
+    Face.DASHBOARD: (_make_dashboard,),
 }
 
 

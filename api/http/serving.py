@@ -123,7 +123,7 @@ def _settings(app: FastAPI, host: Host) -> uvicorn.Config:
         app,
         root_path=config.root_path,
         forwarded_allow_ips=config.trusted_proxies,
-        lifespan="off",
+        lifespan="on",
         ws="none",
         log_config=None,
         access_log=False,

@@ -32,6 +32,11 @@ class ApiConfig(AccessConfig):
     rate_limit: str = Field(
         "6000/minute", description="How many requests one key or token may send, such as 100/second. Empty: any number."
     )
+    names: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names under which the server is reached beside localhost, each with its port unless that is the"
+        " scheme's own, separated by commas. MCP is spoken under these names alone.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins whose pages may call the API, separated by commas. Empty: none."
     )
@@ -40,7 +45,7 @@ class ApiConfig(AccessConfig):
     )
     drain_timeout: float = Field(5.0, gt=0, le=300, description="Seconds that requests then have to come to their end.")
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "names", mode="before")
     @classmethod
     def _split(cls, given: Any) -> Any:
         return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given

@@ -13,6 +13,7 @@ import typer
 from api.cli._run import Cli, command
 from api.cli.serving.logs import configure_server_logging
 from api.cli.serving.signals import until_signalled
+from api.cli.serving.wanted import Wanted
 from api.telemetry.watched import watched
 from persistence import AsyncPersistenceService
 from persistence.errors import ConfigurationError
@@ -34,11 +35,13 @@ async def serve(
         typer.Option("--port", min=0, max=65_535, help="On this port; 0: a free one. Else DIPTYCH_API_PORT, or 8765."),
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse whatever changes anything.")] = False,
-    no_api: Annotated[bool, typer.Option("--no-api", help="Serve the probes /livez and /readyz alone.")] = False,
+    no_api: Annotated[bool, typer.Option("--no-api", help="Serve no HTTP API.")] = False,
+    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Serve no pages.")] = False,
+    no_mcp: Annotated[bool, typer.Option("--no-mcp", help="Speak no MCP at /mcp.")] = False,
     no_relay: Annotated[bool, typer.Option("--no-relay", help="Leave the outbox to another process.")] = False,
     no_schedule: Annotated[bool, typer.Option("--no-schedule", help="Make no checks on the schedule.")] = False,
 ) -> None:
-    """Serve the HTTP API, work off the outbox, and check on the schedule, until SIGTERM or Ctrl-C.
+    """Serve the HTTP API, the dashboard and MCP, work off the outbox, and check on the schedule, until SIGTERM.
 
     Without an API key (`diptych keys create`) or tokens configured it listens on this machine only.
     """
@@ -50,7 +53,8 @@ async def serve(
     configure_server_logging(cli)
     given: dict[str, Any] = {"host": host, "port": port, "read_only": read_only or None}
     async with until_signalled() as starting:
-        await keep_house(cli, starting, given, api=not no_api, relay=not no_relay, schedule=not no_schedule)
+        wanted = Wanted(not no_api, not no_dashboard, not no_mcp, not no_relay, not no_schedule)
+        await keep_house(cli, starting, given, wanted)
 
 
 @command(app)
