@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from persistence.ports.graph import GraphMemory
+from persistence.ports.graph import GraphEdge, GraphEntity, GraphMemory
 from persistence.ports.outbox import OutboxEntry
+from persistence.ports.runs import Run, RunState
 from persistence.records import Memory
 from persistence.results import (
     Count,
+    DeleteAllResult,
     HealthCheck,
     OutboxStats,
     Page,
@@ -19,8 +22,8 @@ from persistence.results import (
     Stats,
     StoreHealth,
 )
-from sync import Depth, SyncStats
-from sync.reports import drift_json
+from sync import Depth, DriftPoint, SyncStats
+from sync.reports import drift_json, run_json
 
 Json = dict[str, Any]
 
@@ -70,6 +73,17 @@ def result_json(result: PersistenceResult, status: str) -> Json:
     }
 
 
+def deleted_all_json(user_id: str, done: DeleteAllResult) -> Json:
+    """Return what became of the delete of all memories of a tenant."""
+    return {
+        "status": "deleted" if done.deleted else "already_deleted",
+        "user_id": user_id,
+        "deleted": done.deleted,
+        "pending": done.pending,
+        "duration_ms": rounded(done.duration_ms),
+    }
+
+
 def page_json(page: Page) -> Json:
     """Return one page of memories, and what goes into ``--after`` for the next."""
     return {"memories": [memory_json(memory) for memory in page.memories], "next": page.next}
@@ -94,15 +108,7 @@ def graph_json(graph: GraphMemory | None) -> Json | None:
         "live": graph.live,
         "version": graph.version,
         "entities": [{"name": e.name, "type": e.type, "properties": dict(e.properties)} for e in graph.entities],
-        "relationships": [
-            {
-                "source": {"type": edge.source[0], "key": edge.source[1]},
-                "type": edge.type,
-                "target": {"type": edge.target[0], "key": edge.target[1]},
-                "properties": dict(edge.properties),
-            }
-            for edge in graph.edges
-        ],
+        "relationships": [_edge_json(edge) for edge in graph.edges],
     }
 
 
@@ -110,6 +116,7 @@ def store_json(store: StoreHealth) -> Json:
     """Return the health of one store."""
     return {
         "status": store.status.value,
+        "available": store.latency_ms is not None,
         "kind": store.kind,
         "version": store.version,
         "latency_ms": rounded(store.latency_ms),
@@ -143,14 +150,13 @@ def status_json(health: HealthCheck, stats: Stats, sync: SyncStats | None) -> Js
         "outbox": outbox_json(health.outbox),
         "counts": {"vector": count_json(stats.vector), "graph": count_json(stats.graph)},
         "breaker": health.breaker,
-        "last_check": last_check_json(sync) if sync else None,
+        "last_check": last_check_json(sync.last_checks) if sync else None,
         "checked_at": time_text(health.checked_at),
     }
 
 
-def last_check_json(sync: SyncStats) -> Json | None:
+def last_check_json(last: Mapping[Depth, DriftPoint]) -> Json | None:
     """Return the newest finished check of each depth, null where there is none; null as a whole until one was made."""
-    last = sync.last_checks
     return {depth.value: drift_json(last[depth]) if depth in last else None for depth in Depth} if last else None
 
 
@@ -166,3 +172,38 @@ def entry_json(entry: OutboxEntry) -> Json:
         "due_at": time_text(entry.due_at),
         "dead": entry.dead,
     }
+
+
+def cancelled_json(before: Run, run: Run) -> Json:
+    """Return a run that was asked to stop; ``status`` says what the asking did."""
+    return {"status": _cancelled(before, run), **run_json(run)}
+
+
+def _cancelled(before: Run, run: Run) -> str:
+    if run.state is RunState.RUNNING:
+        return "already_requested" if before.cancel_requested else "requested"
+    ended = before.state not in {RunState.RUNNING, RunState.INTERRUPTED}
+    return f"already_{run.state.value}" if ended else run.state.value
+
+
+def node_json(node: GraphEntity) -> Json:
+    """Return an entity of the graph."""
+    return {"type": node.type, "key": node.key, "name": node.name}
+
+
+def edge_json(edge: GraphEdge) -> Json:
+    """Return a relationship of the graph."""
+    return {**_edge_json(edge), "memory_id": edge.memory_id}
+
+
+def _edge_json(edge: GraphEdge) -> Json:
+    return {
+        "source": _end_json(edge.source),
+        "type": edge.type,
+        "target": _end_json(edge.target),
+        "properties": dict(edge.properties),
+    }
+
+
+def _end_json(end: tuple[str, str]) -> Json:
+    return {"type": end[0], "key": end[1]}

@@ -16,7 +16,7 @@ import neo4j
 import typer
 from rich.console import Console
 
-from benchmarks import bulk, imports, profiling, single
+from benchmarks import bulk, http, imports, profiling, single
 from benchmarks.backends import bench as backends
 from benchmarks.backends.bench import Backend
 from benchmarks.backends.truth import Sizes as BackendSizes
@@ -35,7 +35,7 @@ from persistence.graph.neo4j.address import parse
 Say = Callable[[str], None]
 
 RESULTS = Path(__file__).parent / "results"
-SCHEMAS = ("bench_diptych", "bench_raw", "bench_naive", "bench_import", "bench_sync")
+SCHEMAS = ("bench_diptych", "bench_raw", "bench_naive", "bench_import", "bench_sync", "bench_http")
 
 
 class Part(StrEnum):
@@ -47,6 +47,7 @@ class Part(StrEnum):
     IMPORT = "import"
     SYNC = "sync"
     BACKENDS = "backends"
+    HTTP = "http"
 
 
 #: The parts that write by every side.
@@ -63,6 +64,7 @@ class Options:
     repetitions: int
     import_lines: int
     sync_memories: int
+    http_seconds: float
     seed: int
     naive: bool
     profile: bool
@@ -84,6 +86,7 @@ def main(
     repetitions: Annotated[int, typer.Option(min=1, help="Repetitions of each store_many; the median counts.")] = 3,
     import_lines: Annotated[int, typer.Option(min=100, help="Lines of the import.")] = 20_000,
     sync_memories: Annotated[int, typer.Option(min=10_000, help="Memories that are checked.")] = 100_000,
+    http_seconds: Annotated[float, typer.Option(min=1, help="Seconds for which many clients write at once.")] = 60,
     seed: Annotated[int, typer.Option(help="The seed of the memories.")] = 1,
     postgres_url: Annotated[str | None, typer.Option(help="A PostgreSQL with pgvector; else one is started.")] = None,
     neo4j_url: Annotated[str | None, typer.Option(help="A Neo4j for benchmarks ALONE; else one is started.")] = None,
@@ -92,7 +95,7 @@ def main(
     backend: Annotated[list[Backend] | None, typer.Option(help="Of the backends, this alone; may be repeated.")] = None,
 ) -> None:
     """Measure the service beside raw statements and beside a naive pair, on real servers."""
-    sizes = writes, memories, repetitions, import_lines, sync_memories
+    sizes = writes, memories, repetitions, import_lines, sync_memories, http_seconds
     options = Options(tuple(only or Part), *sizes, seed, naive, profile, tuple(backend or Backend))
     asyncio.run(_main(options, postgres_url, neo4j_url))
 
@@ -195,11 +198,25 @@ class _Bench:
             measured = upkeep.measure(self.urls, driver, SCHEMAS[4], options.sync_memories, options.seed, self.say)
             async for section in measured:
                 yield section
+        elif part is Part.HTTP:
+            async for section in self._served():
+                yield section
         elif part is Part.BACKENDS:
             sizes = BackendSizes(options.writes, options.memories)
             found = backends.measure(options.backends, self.urls, self.driver, sizes, options.seed, self.say)
             async for section in found:
                 yield section
+
+    async def _served(self) -> AsyncIterator[Section]:
+        driver, (postgres, graph) = self._graph()
+        service = Service(postgres, graph, driver, SCHEMAS[5])
+        await service.open()
+        try:
+            sizes = http.Sizes(self.options.writes, self.options.http_seconds)
+            async for section in http.measure(service, sizes, self.options.seed):
+                yield section
+        finally:
+            await service.close()
 
     def _graph(self) -> tuple[neo4j.AsyncDriver, tuple[str, str]]:
         """Return the driver and both URLs, where there is a graph."""

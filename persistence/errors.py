@@ -26,6 +26,7 @@
     │   └── ExtractionUnavailableError
     └── SyncError                    a check, a repair, a rebuild
         ├── RunConflictError         another run of this kind is under way; it is in the error
+        ├── TooManyRunsError         this process leads as many runs as it may
         ├── RunNotFoundError         no such run (also a LookupError)
         ├── RunEndedError            the run is done, there is nothing to resume
         ├── LeaseLostError           somebody else took the run over
@@ -225,6 +226,13 @@ class RunConflictError(SyncError):
         """``run`` is the one that is under way."""
         self.run = run
         super().__init__(f"A {kind} of {scope} is under way.", hint=f"diptych runs show {run_id}")
+
+
+class TooManyRunsError(SyncError):
+    """This process leads as many runs as it may."""
+
+    retryable = True
+    default_hint = "wait until one of them has ended (`diptych runs list`)"
 
 
 class RunNotFoundError(SyncError, LookupError):

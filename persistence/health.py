@@ -12,7 +12,6 @@ from persistence.assembly import Parts
 from persistence.errors import PersistenceError
 from persistence.gates import GraphRole
 from persistence.log import get_logger
-from persistence.ports.graph import GraphCounts
 from persistence.results import Count, HealthCheck, HealthStatus, OutboxStats, Stats, StoreHealth
 from persistence.retry import Deadline
 
@@ -23,11 +22,14 @@ log = get_logger("health")
 #: Seconds that one probe may take, within the call's deadline.
 PROBE_TIME = 2.0
 
+#: What stands for a count that was not obtained.
+NOT_COUNTED = Count(None, exact=False)
 
-async def check_health(parts: Parts, deadline: Deadline) -> HealthCheck:
-    """Probe both stores at once."""
+
+async def check_health(parts: Parts, deadline: Deadline, user_id: str | None = None) -> HealthCheck:
+    """Probe both stores at once, and look at the outbox, of one tenant or of all."""
     vector, graph, outbox = await asyncio.gather(
-        _vector(parts, deadline), _graph(parts, deadline), _outbox(parts, deadline)
+        _vector(parts, deadline), _graph(parts, deadline), _outbox(parts, deadline, user_id)
     )
     status = HealthStatus.HEALTHY
     if vector.status is HealthStatus.UNHEALTHY:
@@ -40,20 +42,26 @@ async def check_health(parts: Parts, deadline: Deadline) -> HealthCheck:
 async def gather_stats(parts: Parts, deadline: Deadline) -> Stats:
     """Count both sides."""
     vector, graph, outbox = await asyncio.gather(
-        _obtained(lambda: parts.truth.read(lambda: parts.truth.store.count(None), deadline)),
-        _graph_counts(parts, deadline),
-        _outbox(parts, deadline),
+        count_truth(parts, deadline), count_graph(parts, deadline), _outbox(parts, deadline)
     )
-    memories = graph.memories if graph else None
-    exact = memories is not None and parts.graph.role is GraphRole.REGISTERED
     writes = {"relay_applied": parts.relay.applied, "relay_failed": parts.relay.failed}
-    return Stats(vector or Count(None, exact=False), Count(memories, exact=exact), outbox, writes)
+    return Stats(vector, graph, outbox, writes)
 
 
-async def _graph_counts(parts: Parts, deadline: Deadline) -> GraphCounts | None:
+async def count_truth(parts: Parts, deadline: Deadline, user_id: str | None = None) -> Count:
+    """Count the memories of one tenant or of all; null where the store does not say."""
+    store = parts.truth.store
+    return await _obtained(lambda: parts.truth.read(lambda: store.count(user_id), deadline)) or NOT_COUNTED
+
+
+async def count_graph(parts: Parts, deadline: Deadline, user_id: str | None = None) -> Count:
+    """Count the memories that the graph has; null where it does not say, or there is none."""
     if parts.graph.role is GraphRole.DISABLED:
-        return None
-    return await _obtained(lambda: parts.graph.ask(lambda graph: graph.counts(None), deadline))
+        return NOT_COUNTED
+    counts = await _obtained(lambda: parts.graph.ask(lambda graph: graph.counts(user_id), deadline))
+    if counts is None or counts.memories is None:
+        return NOT_COUNTED
+    return Count(counts.memories, exact=parts.graph.role is GraphRole.REGISTERED)
 
 
 async def _vector(parts: Parts, deadline: Deadline) -> StoreHealth:
@@ -89,8 +97,8 @@ async def _probe(
     return StoreHealth(HealthStatus.HEALTHY, kind, version, (time.perf_counter() - started) * 1000)
 
 
-async def _outbox(parts: Parts, deadline: Deadline) -> OutboxStats | None:
-    return await _obtained(lambda: parts.truth.read(parts.truth.store.outbox_stats, deadline))
+async def _outbox(parts: Parts, deadline: Deadline, user_id: str | None = None) -> OutboxStats | None:
+    return await _obtained(lambda: parts.truth.read(lambda: parts.truth.store.outbox_stats(user_id), deadline))
 
 
 async def _obtained(call: Callable[[], Coroutine[Any, Any, T]]) -> T | None:

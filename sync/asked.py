@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -32,8 +32,20 @@ class _Ids(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Once:
+    """What makes an order that is repeated known for the same: the caller's key, and a digest of all that was asked."""
+
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
-    """One request. ``of_run``: the check whose findings are to be mended, None for checking as it goes."""
+    """One request.
+
+    ``of_run``: the check whose findings are to be mended, None for checking as it goes. ``once``: whoever asked may
+    ask again, and means this run then.
+    """
 
     scope: Scope
     depth: Depth = Depth.QUICK
@@ -45,6 +57,7 @@ class Asked:
     clear_existing: bool = False
     re_extract: bool = False
     of_run: str | None = None
+    once: Once | None = None
 
     @property
     def applies(self) -> bool:
@@ -70,6 +83,7 @@ class Asked:
             "clear_existing": self.clear_existing,
             "re_extract": self.re_extract,
             "of_run": self.of_run,
+            "once": None if self.once is None else asdict(self.once),
         }
 
     @classmethod
@@ -87,7 +101,14 @@ class Asked:
             saved["clear_existing"],
             saved["re_extract"],
             saved["of_run"],
+            once_of(saved),
         )
+
+
+def once_of(saved: Mapping[str, Any]) -> Once | None:
+    """Return what makes the order of a run known again; None too for a run from before there was such a thing."""
+    once = saved.get("once")
+    return None if once is None else Once(once["key"], once["digest"])
 
 
 def asked_of(
@@ -102,6 +123,7 @@ def asked_of(
     force: bool = False,
     clear_existing: bool = False,
     re_extract: bool = False,
+    once: Once | None = None,
 ) -> Asked:
     """Return a request that was checked. Raises InvalidInputError."""
     if limit not in range(1, MAX_LIMIT + 1):
@@ -116,6 +138,7 @@ def asked_of(
         force,
         clear_existing,
         re_extract,
+        once=once,
     )
 
 

@@ -22,7 +22,7 @@ from persistence.ports.runs import (
 from persistence.retry import Deadline
 from persistence.service import AsyncPersistenceService
 from sync import journal as journals
-from sync.asked import Asked, asked_of, checked_request
+from sync.asked import Asked, Once, asked_of, checked_request
 from sync.conduct import Conductor
 from sync.journal import JOURNAL_TIME, Journal
 from sync.model import (
@@ -36,7 +36,7 @@ from sync.model import (
     SyncStats,
 )
 from sync.pair import Pair, Throttle
-from sync.stats import gather_stats
+from sync.stats import gather_stats, gather_tenant
 
 #: Inconsistencies in a report, if nothing else is said, and at most.
 LIMIT, MAX_LIMIT = 100, 1_000
@@ -59,11 +59,17 @@ class AsyncSyncService:
     ``user_id`` None: all tenants. Every call is a run: a durable record with a cursor, which another process can take
     up where a dead one left it. One run of a kind goes on per tenant; a second one raises RunConflictError. All raise
     InvalidInputError for bad input; VectorStoreError where the run itself cannot be kept. What a run cannot read it
-    reports: ``complete`` is False then. Cancelling a call interrupts its run, which can be resumed.
+    reports: ``complete`` is False then. Cancelling a call interrupts its run, which can be resumed. ``once`` is kept
+    with the run, for those who ask again and mean the same run.
     """
 
     def __init__(self, memories: AsyncPersistenceService) -> None:
         self._memories = memories
+
+    @property
+    def memories(self) -> AsyncPersistenceService:
+        """The open service whose stores are meant."""
+        return self._memories
 
     @property
     def _parts(self) -> Parts:
@@ -79,13 +85,14 @@ class AsyncSyncService:
         ids: Sequence[str] | None = None,
         limit: int = LIMIT,
         pace: Pace | None = None,
+        once: Once | None = None,
         progress: OnProgress | None = None,
     ) -> CheckReport:
         """Compare both stores, both ways. Reads; changes nothing but the records of runs and inconsistencies.
 
         ``ids``: only these memories of the tenant. ``limit``: inconsistencies in the report; all of them are recorded.
         """
-        asked = asked_of(user_id, ids, depth=depth, limit=limit, pace=pace)
+        asked = asked_of(user_id, ids, depth=depth, limit=limit, pace=pace, once=once)
         return _as(CheckReport, await self._begin(RunKind.CHECK, asked, progress))
 
     async def repair_inconsistencies(
@@ -100,6 +107,7 @@ class AsyncSyncService:
         run_id: UUID | None = None,
         limit: int = LIMIT,
         pace: Pace | None = None,
+        once: Once | None = None,
         progress: OnProgress | None = None,
     ) -> RepairReport:
         """Bring the graph to what truth says; a dry run (the default) says what it would do, in the same shape.
@@ -108,7 +116,15 @@ class AsyncSyncService:
         checking everything. ``force``: delete orphans above the cap (1,000 and 10 % of the tenant's memories).
         """
         asked = asked_of(
-            user_id, ids, depth=depth, limit=limit, pace=pace, dry_run=dry_run, strategy=strategy, force=force
+            user_id,
+            ids,
+            depth=depth,
+            limit=limit,
+            pace=pace,
+            dry_run=dry_run,
+            strategy=strategy,
+            force=force,
+            once=once,
         )
         if run_id is not None:
             asked = await self._of_check(asked, run_id)
@@ -124,6 +140,7 @@ class AsyncSyncService:
         force: bool = False,
         limit: int = LIMIT,
         pace: Pace | None = None,
+        once: Once | None = None,
         progress: OnProgress | None = None,
     ) -> SyncResult:
         """Work the outbox off, check, repair, check again; the second report is what is left.
@@ -131,7 +148,15 @@ class AsyncSyncService:
         Before it begins, the record of runs is cut down to the setting ``run_retention``.
         """
         asked = asked_of(
-            user_id, None, depth=depth, limit=limit, pace=pace, dry_run=dry_run, strategy=strategy, force=force
+            user_id,
+            None,
+            depth=depth,
+            limit=limit,
+            pace=pace,
+            dry_run=dry_run,
+            strategy=strategy,
+            force=force,
+            once=once,
         )
         await self.prune(age=self._parts.config.run_retention)
         return _as(SyncResult, await self._begin(RunKind.FULL, asked, progress))
@@ -145,6 +170,7 @@ class AsyncSyncService:
         dry_run: bool = False,
         force: bool = False,
         pace: Pace | None = None,
+        once: Once | None = None,
         progress: OnProgress | None = None,
     ) -> RebuildReport:
         """Write the graph anew from truth, while everything goes on; takes up a rebuild of the tenant that died.
@@ -154,7 +180,14 @@ class AsyncSyncService:
         delete orphans above the cap.
         """
         asked = asked_of(
-            user_id, None, pace=pace, dry_run=dry_run, force=force, clear_existing=clear_existing, re_extract=re_extract
+            user_id,
+            None,
+            pace=pace,
+            dry_run=dry_run,
+            force=force,
+            clear_existing=clear_existing,
+            re_extract=re_extract,
+            once=once,
         )
         dead = None if dry_run else await self._left_over(asked)
         if dead is not None:
@@ -219,9 +252,12 @@ class AsyncSyncService:
             lambda: truth.store.inconsistencies(query, after=after, limit=limit), Deadline(JOURNAL_TIME)
         )
 
-    async def get_stats(self) -> SyncStats:
-        """Return the last checks, drift now and over time, totals; what was never measured is None."""
-        return await gather_stats(self._parts)
+    async def get_stats(self, *, user_id: str | None = None) -> SyncStats:
+        """Return the last checks, drift now and over time, totals; what was never measured is None.
+
+        ``user_id``: of this tenant's own runs and inconsistencies only; what is summed up over all of them is None.
+        """
+        return await (gather_stats(self._parts) if user_id is None else gather_tenant(self._parts, user_id))
 
     async def prune(self, *, age: float) -> int:
         """Remove ended runs and resolved inconsistencies older than ``age`` seconds; return how many."""

@@ -12,7 +12,7 @@ from api.cli._options import Agent, MemoryId, Run, Timeout, User, Where
 from api.cli._output import one_line, styled
 from api.cli._run import TROUBLE, Cli, command
 from api.cli._show import ID_STYLE, memory_line, note_graph, show_memory
-from api.shapes import memory_json, page_json, result_json
+from api.shapes import deleted_all_json, memory_json, page_json, result_json
 from persistence import AsyncPersistenceService
 from persistence.errors import MemoryNotFoundError, PersistenceError
 from persistence.results import Outcome, Page, PersistenceResult, StorageStatus
@@ -237,10 +237,8 @@ def _report_deleted(cli: Cli, result: PersistenceResult) -> None:
 
 async def _delete_all(cli: Cli, memories: AsyncPersistenceService, user: str, timeout: float | None) -> None:
     done = await memories.delete_all(user_id=user, timeout=timeout)
-    status = "deleted" if done.deleted else "already_deleted"
     if cli.json:
-        counts = {"deleted": done.deleted, "pending": done.pending, "duration_ms": round(done.duration_ms, 3)}
-        cli.output.data({"status": status, "user_id": user, **counts})
+        cli.output.data(deleted_all_json(user, done))
     else:
         cli.output.line(f"{done.deleted} deleted")
     if done.pending:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from fastapi import APIRouter
 
 from api import dashboard
+from api.http.routes import MAKERS
 
 
 class Face(StrEnum):
@@ -29,7 +30,7 @@ def _make_dashboard() -> APIRouter:
 
 #: What each face is made of.
 ROUTERS: Mapping[Face, tuple[Make, ...]] = {
-    Face.API: (),
+    Face.API: MAKERS,
     Face.DASHBOARD: (_make_dashboard,),
 }
 

@@ -15,6 +15,7 @@ from api.http.answers import on_error
 from api.http.caller import PRINCIPAL, Authenticate
 from api.http.faces import ALL, OF_JSON, Face, make_routers
 from api.http.host import Host, set_host
+from api.http.models.problem import MEDIA_TYPE, problem_schemas
 from persistence.errors import PersistenceError
 
 FindHost = Callable[[Request], Host]
@@ -80,7 +81,7 @@ async def takes_json(request: Request) -> None:
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "A problem.",
-        "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 }
 
@@ -92,7 +93,8 @@ def describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = plain()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.setdefault("Problem", problems.Problem.model_json_schema())
+        for name, schema in problem_schemas().items():
+            schemas.setdefault(name, schema)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend the document

@@ -11,29 +11,13 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
 
+from api.http.models.problem import MEDIA_TYPE
 from persistence import errors
 
-MEDIA_TYPE = "application/problem+json"
 PREFIX = "urn:diptych:problem:"
 #: Seconds after which it makes sense to ask a store again that was down.
 RETRY_AFTER = 2
-
-
-class Problem(BaseModel):
-    """What went wrong with a request (RFC 9457). More fields may follow."""
-
-    type: str = Field(description="What kind of problem it is, for programs: it stays the same.")
-    title: str = Field(description="The kind in words.")
-    status: int = Field(description="The status of the answer.")
-    detail: str = Field(description="What happened this time.")
-    hint: str | None = Field(description="What to do about it.")
-    retryable: bool = Field(description="Whether the same request can go well later without anyone changing anything.")
-    request_id: str | None = Field(description="The id of the request, which is also in the server's log.")
-    errors: list[dict[str, str]] | None = Field(
-        None, description="For input that is not allowed: every field at fault, as `field`, `message`, and `in`."
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +130,7 @@ OF_ERRORS: Mapping[type[errors.PersistenceError], Kind] = {
     errors.ExtractionError: Kind("extraction", _BAD, "The extractor gave nothing usable"),
     errors.ExtractionUnavailableError: Kind("extraction-unavailable", _DOWN, "The extractor cannot be reached"),
     errors.SyncError: Kind("sync", _CLASH, "This cannot be done as things are"),
+    errors.TooManyRunsError: Kind("too-many-runs", _DOWN, "The server leads as many runs as it may"),
     errors.RunConflictError: Kind("run-conflict", _CLASH, "Another run is under way"),
     errors.RunNotFoundError: Kind("run-not-found", _GONE, "There is no such run"),
     errors.RunEndedError: Kind("run-ended", _CLASH, "The run has ended"),

@@ -2,5 +2,6 @@
 
 from api.operating.desk import Desk
 from api.operating.order import Order
+from api.operating.status import Status, StatusBoard, StoreState, board_json
 
-__all__ = ["Desk", "Order"]
+__all__ = ["Desk", "Order", "Status", "StatusBoard", "StoreState", "board_json"]

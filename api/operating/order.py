@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from uuid import UUID
 
 from persistence.ports.runs import Depth, RunKind
 from sync import AsyncSyncService, CheckReport, Pace, RebuildReport, RepairReport, Strategy, SyncResult
+from sync.asked import Once
 from sync.model import OnProgress
 
 Report = CheckReport | RepairReport | RebuildReport | SyncResult
@@ -29,6 +32,13 @@ class Order:
     clear_existing: bool = False
     re_extract: bool = False
     pace: Pace | None = None
+    once: Once | None = None
+
+    def under(self, key: str) -> Order:
+        """Return the same order under a key: given again under it, it means the run that it began before."""
+        asked = asdict(replace(self, once=None))
+        text = json.dumps(asked, sort_keys=True, default=str)
+        return replace(self, once=Once(key, hashlib.blake2b(text.encode(), digest_size=16).hexdigest()))
 
     def carry(self, sync: AsyncSyncService, tell: OnProgress) -> Awaitable[Report]:
         """Carry the order out. Raises what that call of the sync service raises."""
@@ -46,7 +56,13 @@ class Order:
 
     def _check(self, sync: AsyncSyncService, tell: OnProgress) -> Awaitable[Report]:
         return sync.check_consistency(
-            self.depth, user_id=self.user_id, ids=self.ids, limit=self.limit, pace=self.pace, progress=tell
+            self.depth,
+            user_id=self.user_id,
+            ids=self.ids,
+            limit=self.limit,
+            pace=self.pace,
+            once=self.once,
+            progress=tell,
         )
 
     def _repair(self, sync: AsyncSyncService, tell: OnProgress) -> Awaitable[Report]:
@@ -60,6 +76,7 @@ class Order:
             force=self.force,
             limit=self.limit,
             pace=self.pace,
+            once=self.once,
             progress=tell,
         )
 
@@ -72,6 +89,7 @@ class Order:
             force=self.force,
             limit=self.limit,
             pace=self.pace,
+            once=self.once,
             progress=tell,
         )
 
@@ -83,5 +101,6 @@ class Order:
             dry_run=self.dry_run,
             force=self.force,
             pace=self.pace,
+            once=self.once,
             progress=tell,
         )

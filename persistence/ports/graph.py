@@ -175,6 +175,13 @@ class GraphStore(GraphCheck, Protocol):
         """List a tenant's entities in the order of (type, key), from beyond ``after``."""
         ...
 
+    async def mentioning(self, user_id: str, entity: tuple[str, str], *, limit: int) -> list[str]:
+        """List live memories that mention an entity, named by (type, key), in the order of their ids.
+
+        Of an entity that thousands mention, a thousand are looked at.
+        """
+        ...
+
     async def counts(self, user_id: str | None) -> GraphCounts:
         """Count from the store's own statistics, or exactly where that is cheap."""
         ...

@@ -5,6 +5,7 @@ A route that is not in the table fails `test_access_matrix.py`; so does a row wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -37,7 +38,7 @@ class Row:
     """What a route needs, and a request to it that is in order.
 
     ``scope`` None: any key will do; ``public``: none at all. ``where`` fills the parameters of the path, ``query`` and
-    ``body`` go along; ``TENANT`` in any of them is the tenant. ``foreign``: what a key of one tenant gets for another
+    ``body`` or ``form`` go along, a form with the token of a page; ``TENANT`` in any of them is the tenant. ``foreign``: what a key of one tenant gets for another
     one (None: the route names no tenant). ``all_tenants``: what such a key gets where no tenant is named
     (None: the same as any other).
     """
@@ -47,6 +48,7 @@ class Row:
     where: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+    form: Mapping[str, str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     foreign: int | None = None
     all_tenants: int | None = None
@@ -112,10 +114,21 @@ async def send(http: httpx.AsyncClient, keys: Keys, case: Case) -> httpx.Respons
     """Send the request of a case."""
     row = case.row
     headers = keys.headers(case.caller) if case.caller != "nobody" else {}
-    path = _filled(case.at.path.format_map(row.where), case.tenant)
+    path = _filled(case.at.path.replace(":path}", "}").format_map(row.where), case.tenant)
     query = {name: _filled(value, case.tenant) for name, value in row.query.items()}
+    given = {**row.headers, **headers}
+    if row.form is not None:
+        form = {**_filled(row.form, case.tenant), "csrf": await _token(http, headers)}
+        return await http.post(path, data=form, headers={"origin": str(http.base_url), **given})
     body = _filled(row.body, case.tenant)
-    return await http.request(case.at.method, path, params=query, json=body, headers={**row.headers, **headers})
+    return await http.request(case.at.method, path, params=query, json=body, headers=given)
+
+
+async def _token(http: httpx.AsyncClient, headers: Mapping[str, str]) -> str:
+    """Return the token that the dashboard puts into its forms for this caller; none where there is no form for them."""
+    page = await http.get("/dashboard/confirm/check", headers=headers)
+    found = re.search(r'name="csrf" value="([0-9a-f]+)"', page.text)
+    return found[1] if found else ""
 
 
 def _filled(value: Any, tenant: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
@@ -12,11 +13,67 @@ from tests.http.keyring import ALICE, BOB, Keys
 from tests.http.matrix import TENANT, At, Row, cases, make_keys, routes_of, send, wrong
 
 #: Every route there is.
-TABLE = {
+PROBES = {
     At("GET", "/livez"): Row(public=True),
     At("GET", "/readyz"): Row(public=True),
     At("GET", "/openapi.json"): Row(),
 }
+RUN = {"run_id": str(UUID(int=7))}
+ONE = {"id": "m1"}
+OF = {"user_id": TENANT}
+OPERATING = {
+    At("GET", "/persistence/status"): Row(READ),
+    At("GET", "/persistence/sync"): Row(ADMIN, query=OF, foreign=403),
+    At("POST", "/persistence/sync"): Row(ADMIN, body={"operation": "check", "wait": True, **OF}, foreign=403),
+    At("GET", "/persistence/inconsistencies"): Row(ADMIN, query=OF, foreign=403),
+    At("GET", "/persistence/sync/runs"): Row(ADMIN, query=OF, foreign=403),
+    At("GET", "/persistence/sync/runs/{run_id}"): Row(ADMIN, where=RUN),
+    At("GET", "/persistence/sync/runs/{run_id}/events"): Row(ADMIN, where=RUN),
+    At("POST", "/persistence/sync/runs/{run_id}/cancel"): Row(ADMIN, where=RUN),
+    At("POST", "/persistence/sync/runs/{run_id}/resume"): Row(ADMIN, where=RUN),
+    At("GET", "/persistence/outbox"): Row(ADMIN, query=OF, foreign=403),
+    At("POST", "/persistence/outbox/{id:path}/retry"): Row(ADMIN, where=ONE, query=OF, foreign=403),
+    At("POST", "/persistence/outbox/{id:path}/discard"): Row(ADMIN, where=ONE, query=OF, foreign=403),
+}
+MEMORIES = {
+    At("POST", "/memories"): Row(WRITE, body={"content": "Ada is here.", **OF}, foreign=403),
+    At("GET", "/memories"): Row(READ, query=OF, foreign=403),
+    At("DELETE", "/memories"): Row(WRITE, query={"confirm": "true", **OF}, foreign=403),
+    At("POST", "/memories/batch"): Row(WRITE, body={"memories": [{"content": "Ada is here.", **OF}]}, foreign=403),
+    At("POST", "/memories/search"): Row(READ, body={"query": "Ada", **OF}, foreign=403),
+    At("GET", "/memories/{id:path}/related"): Row(READ, where=ONE, query=OF, foreign=403),
+    At("GET", "/memories/{id:path}"): Row(READ, where=ONE, query=OF, foreign=403),
+    At("PATCH", "/memories/{id:path}"): Row(WRITE, where=ONE, query=OF, body={"content": "No."}, foreign=403),
+    At("DELETE", "/memories/{id:path}"): Row(WRITE, where=ONE, query=OF, foreign=403),
+    At("GET", "/graph"): Row(READ, query=OF, foreign=403),
+    At("GET", "/graph/nodes"): Row(READ, query=OF, foreign=403),
+    At("GET", "/graph/edges"): Row(READ, query=OF, foreign=403),
+    At("GET", "/graph/neighbourhood"): Row(READ, query={"type": "person", "name": "Ada", **OF}, foreign=403),
+    At("GET", "/export"): Row(READ, query=OF, foreign=403),
+}
+PAGES = {
+    At("GET", "/dashboard"): Row(READ),
+    At("GET", "/dashboard/memories"): Row(READ, query={"q": "Ada", **OF}, foreign=403),
+    At("GET", "/dashboard/memory"): Row(READ, query={**ONE, **OF}, foreign=403),
+    At("GET", "/dashboard/inconsistencies"): Row(READ, query=OF, foreign=403),
+    At("GET", "/dashboard/outbox"): Row(READ, query=OF, foreign=403),
+    At("GET", "/dashboard/runs"): Row(READ),
+    At("GET", "/dashboard/runs/{run_id}"): Row(READ, where=RUN),
+    At("GET", "/dashboard/runs/{run_id}/events"): Row(READ, where=RUN),
+    At("GET", "/dashboard/confirm/{action}"): Row(ADMIN, where={"action": "check"}, query=OF, foreign=403),
+    At("POST", "/dashboard/do/check"): Row(ADMIN, form={"depth": "quick", **OF}, foreign=403),
+    At("POST", "/dashboard/do/plan-repair"): Row(ADMIN, form=OF, foreign=403),
+    At("POST", "/dashboard/do/repair"): Row(ADMIN, form={"run": RUN["run_id"]}),
+    At("POST", "/dashboard/do/plan-rebuild"): Row(ADMIN, form=OF, foreign=403),
+    At("POST", "/dashboard/do/rebuild"): Row(ADMIN, form={"run": RUN["run_id"]}),
+    At("POST", "/dashboard/do/cancel"): Row(ADMIN, form={"run": RUN["run_id"]}),
+    At("POST", "/dashboard/do/resume"): Row(ADMIN, form={"run": RUN["run_id"]}),
+    At("POST", "/dashboard/do/retry"): Row(ADMIN, form={}),
+    At("POST", "/dashboard/do/retry-all"): Row(ADMIN, form=OF, foreign=403),
+    At("POST", "/dashboard/do/discard"): Row(ADMIN, form={}),
+    At("GET", "/dashboard/static/{name}"): Row(where={"name": "style.css"}),
+}
+TABLE = {**PROBES, **OPERATING, **MEMORIES, **PAGES}
 
 #: The routes of `demo.py`, to see that the matrix sees what it is for.
 DEMO = {

@@ -61,6 +61,7 @@ def test_whether_a_retry_makes_sense_is_said_by_the_class():
         "GraphWriteExpiredError",
         "EmbeddingUnavailableError",
         "ExtractionUnavailableError",
+        "TooManyRunsError",
     }
 
 

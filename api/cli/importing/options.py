@@ -15,7 +15,7 @@ from api.cli.importing.entries import Entry, Progress, Together, of_commits, of_
 from api.cli.importing.git import GitSource, repository
 from api.cli.importing.lines import STDIN, LineSource, SourceError
 from api.cli.importing.parse import Rules
-from api.cli.moving.full import is_full
+from api.lines import is_full
 from persistence.errors import ConfigurationError
 from persistence.ports.vector import WriteMode
 from persistence.settings import PersistenceConfig

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from api.cli.importing.lines import Line, LineSource, StoppedError
 from api.cli.importing.pipeline import ended
 from api.cli.importing.tally import Tally
-from api.cli.moving.full import Counts, FullExportError, Header, read_header, read_line
+from api.lines import Counts, FullExportError, Header, read_header, read_line
 from persistence import AsyncPersistenceService
 from persistence.assembly import Parts
 from persistence.errors import EmbeddingMismatchError, InvalidInputError

@@ -16,6 +16,7 @@ from api.cli.syncing.lead import lead_on
 from api.cli.syncing.options import RunId, Tenant
 from api.cli.syncing.show import new_table, show
 from api.cli.syncing.verdict import again
+from api.shapes import cancelled_json
 from sync import AsyncSyncService, Run, RunKind, RunState
 from sync.asked import Asked
 from sync.model import Scope
@@ -159,20 +160,13 @@ async def cancel(cli: Cli, run_id: RunId) -> None:
         sync = AsyncSyncService(memories)
         before = await sync.get_run(run_id)
         run = await sync.cancel_run(run_id)
-    status = _cancelled(before, run)
+    shown = cancelled_json(before, run)
     if cli.json:
-        cli.output.data({"status": status, **run_json(run)})
+        cli.output.data(shown)
     else:
-        cli.output.line(status.replace("_", " "))
+        cli.output.line(str(shown["status"]).replace("_", " "))
     if run.state is RunState.RUNNING:
         cli.output.note("It stops at the next point where it can.")
-
-
-def _cancelled(before: Run, run: Run) -> str:
-    if run.state is RunState.RUNNING:
-        return "already_requested" if before.cancel_requested else "requested"
-    ended = before.state not in {RunState.RUNNING, RunState.INTERRUPTED}
-    return f"already_{run.state.value}" if ended else run.state.value
 
 
 @command(app, "resume")

@@ -11,7 +11,7 @@ from persistence.graph.identity import Stamp, accepted, new_graph_id
 from persistence.graph.memory.checking import Checking
 from persistence.graph.memory.guarded import INLINE
 from persistence.graph.memory.tenant import Note, Tenant, judge, node_of
-from persistence.graph.memory.walk import related
+from persistence.graph.memory.walk import mentioning, related
 from persistence.graph.ordering import key_of, refuse_twins
 from persistence.ports.capabilities import OF_GRAPHS, Capability
 from persistence.ports.graph import (
@@ -91,6 +91,9 @@ class MemoryGraph(Checking):
 
     async def entities(self, user_id: str, *, after: tuple[str, str] | None, limit: int) -> list[GraphEntity]:
         return await self._run(lambda: self._entities(user_id, after or ("", ""), limit))
+
+    async def mentioning(self, user_id: str, entity: tuple[str, str], *, limit: int) -> list[str]:
+        return await self._run(lambda: mentioning(self._tenant(user_id), entity, limit))
 
     async def counts(self, user_id: str | None) -> GraphCounts:
         return await self._run(lambda: self._counts(user_id))

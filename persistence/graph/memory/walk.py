@@ -29,6 +29,12 @@ def related(tenant: Tenant, ids: Sequence[str], depth: int, limit: int) -> list[
     return found
 
 
+def mentioning(tenant: Tenant, entity: Ends, limit: int) -> list[str]:
+    """Return memories that mention an entity, in the order of their ids."""
+    hub = tenant.entities.get(entity)
+    return sorted(islice(reversed(hub.mentions), FAN_OUT))[:limit] if hub else []
+
+
 def _start(tenant: Tenant, ids: Iterable[str]) -> list[Ends]:
     nodes = [tenant.memories[memory_id] for memory_id in ids if memory_id in tenant.memories]
     ends = {(m.type, m.key) for node in nodes if node.fragment for m in node.fragment.mentions}

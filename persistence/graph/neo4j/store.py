@@ -115,6 +115,10 @@ class Neo4jGraph(Checking):
         rows = await self._connection.rows(statements.ENTITIES, page)
         return [GraphEntity(kind, key, name, {}) for kind, key, name in rows]
 
+    async def mentioning(self, user_id: str, entity: tuple[str, str], *, limit: int) -> list[str]:
+        await self._ready()
+        return await Walk(self._connection, user_id, ()).mentioning(entity, limit)
+
     async def counts(self, user_id: str | None) -> GraphCounts:
         await self._ready()
         statement = statements.COUNT_ALL if user_id is None else statements.COUNT_TENANT

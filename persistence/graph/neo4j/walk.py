@@ -34,6 +34,10 @@ class Walk:
                 visited.update(frontier)
         return found
 
+    async def mentioning(self, entity: tuple[str, str], limit: int) -> list[str]:
+        """Return memories that mention an entity, in the order of their ids."""
+        return sorted(hit.memory_id for hit in await self._reach([entity], 1, [], FAN_OUT))[:limit]
+
     async def _start(self) -> Ends:
         given = {"user_id": self._user_id, "walk": {"ids": self._ids}}
         ends = await self._connection.rows(statements.START, given)

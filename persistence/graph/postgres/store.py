@@ -35,6 +35,7 @@ _APPLY = _SQL.get("apply")
 _READ = _SQL.get("read")
 _RELATED = _SQL.get("related")
 _ENTITIES = _SQL.get("entities")
+_MENTIONING = _SQL.get("mentioning")
 _COUNTS = {False: _SQL.get("count_all"), True: _SQL.get("count_tenant")}
 _COLLECT = _SQL.get("collect")
 _SESSION = Queries(__package__, "session")
@@ -137,6 +138,11 @@ class PostgresGraph(Checking):
         kind, key = after or ("", "")
         rows = await self._rows(_ENTITIES, {"user_id": user_id, "type": kind, "key": key, "limit": limit})
         return [GraphEntity(kind, key, name, {}) for kind, key, name in rows]
+
+    async def mentioning(self, user_id: str, entity: tuple[str, str], *, limit: int) -> list[str]:
+        kind, key = entity
+        given = {"user_id": user_id, "type": kind, "key": key, "limit": limit, "fan_out": FAN_OUT}
+        return [memory_id for (memory_id,) in await self._rows(_MENTIONING, given)]
 
     async def counts(self, user_id: str | None) -> GraphCounts:
         return GraphCounts(*await self._row(_COUNTS[user_id is not None], {"user_id": user_id}))

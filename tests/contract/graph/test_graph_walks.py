@@ -88,3 +88,27 @@ async def test_a_hub_is_looked_at_in_part(graph, apply, say):
     await apply(*[say(f"m{i:04}", 1, [("Hub", "T")]) for i in range(1_300)])
     hits = await graph.related("u1", ["m0000"], depth=1, limit=5_000)
     assert 999 <= len(hits) <= 1_000
+
+
+async def test_who_mentions_an_entity(graph, chain, apply, forget):
+    """Live memories that mention an entity are listed in the order of their ids, up to the limit."""
+    assert await graph.mentioning("u1", ("Person", "ada"), limit=10) == ["at-ada", "at-both", "link-1", "start"]
+    assert await graph.mentioning("u1", ("Person", "ada"), limit=2) == ["at-ada", "at-both"]
+    await apply(forget("at-both", 2))
+    assert await graph.mentioning("u1", ("Person", "ada"), limit=2) == ["at-ada", "link-1"]
+    assert await graph.mentioning("u1", ("Person", "nobody"), limit=10) == []
+
+
+async def test_mentions_stay_within_the_tenant(graph, apply, say):
+    """I9: who mentions an entity is asked within one tenant. Guard: the tenant in the match of the entity."""
+    await apply(say("m", 1, [("Ada", "P")], user="u1"), say("n", 1, [("Ada", "P")], user="u2"))
+    assert await graph.mentioning("u1", ("P", "ada"), limit=10) == ["m"]
+    assert await graph.mentioning("u3", ("P", "ada"), limit=10) == []
+
+
+async def test_a_hub_is_listed_in_part(graph, apply, say):
+    """Of an entity that thousands mention, a thousand are looked at, whatever the limit."""
+    await apply(*[say(f"m{i:04}", 1, [("Hub", "T")]) for i in range(1_300)])
+    found = await graph.mentioning("u1", ("T", "hub"), limit=5_000)
+    assert 999 <= len(found) <= 1_000
+    assert found == sorted(found)

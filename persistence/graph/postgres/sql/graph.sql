@@ -25,6 +25,24 @@ WHERE e.user_id = %(user_id)s AND (e.type, e.key) > (%(type)s, %(key)s)
 ORDER BY e.type, e.key
 LIMIT %(limit)s;
 
+-- name: mentioning
+-- The live memories that mention an entity, among the newest of those that do.
+SELECT m.id
+FROM (
+    SELECT x.memory
+    FROM mentions AS x
+    WHERE x.entity = (
+        SELECT e.number FROM entities AS e
+        WHERE e.user_id = %(user_id)s AND e.type = %(type)s AND e.key = %(key)s
+    )
+    ORDER BY x.memory DESC
+    LIMIT %(fan_out)s
+) AS x
+JOIN memories AS m ON m.number = x.memory
+WHERE m.user_id = %(user_id)s AND m.digest IS NOT NULL
+ORDER BY m.id
+LIMIT %(limit)s;
+
 -- name: count_tenant
 -- One tenant's memories, tombstones and entities.
 SELECT count(m.digest), count(*) - count(m.digest), (SELECT count(*) FROM entities AS e WHERE e.user_id = %(user_id)s)
