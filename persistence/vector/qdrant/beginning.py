@@ -21,6 +21,7 @@ from persistence.errors import (
     shorten,
 )
 from persistence.ports.runs import Run, RunKind, RunState
+from persistence.retry import backoff
 from persistence.vector.qdrant import layout
 from persistence.vector.qdrant.engine import Payload, Put, Remove
 from persistence.vector.qdrant.inconsistencies import Inconsistencies, run_point
@@ -31,8 +32,10 @@ from persistence.vector.qdrant.terms import AnyOf, Either, Ids, Is, Term, Within
 
 RUN = Is("type", "run")
 _RUNNING = RunState.RUNNING.value
-#: Attempts to get through a gate: with the pauses between them, longer than a gate is kept.
-_ATTEMPTS = 2_000
+#: Attempts to get through a gate: with the pauses between them, much longer than a gate is kept.
+_ATTEMPTS = 400
+#: Seconds between the first two attempts, and the most between two: many who wait must not keep the one inside waiting.
+_PAUSE, _LONGEST_PAUSE = 0.005, 0.2
 
 Find = Callable[[], Awaitable[Payload]]
 
@@ -65,7 +68,9 @@ class Beginning(Inconsistencies):
     async def _take(self, find: Find, holder: str, lease: float) -> Run:
         """Bring a run under way, unless another one stands in its way."""
         wanted = await find()
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await self._engine.pause(backoff(attempt, _PAUSE, _LONGEST_PAUSE))
             inside = await self._enter(wanted["kind"])
             if inside is None:
                 continue

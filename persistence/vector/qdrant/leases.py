@@ -17,7 +17,6 @@ from persistence.vector.qdrant.terms import AnyOf
 
 #: How long a gate is kept by one who does not come back, in microseconds.
 GATE = 5_000_000
-_PAUSE = 0.005
 
 
 class Leases(Part):
@@ -60,14 +59,13 @@ class Leases(Part):
                 return first
 
     async def _enter(self, name: str) -> Payload | None:
-        """Enter a gate; None where somebody else is in it, after a pause."""
+        """Enter a gate; None where somebody else is in it."""
         point = layout.point_id("gate", name)
         there = await self._document(point)
         if there is None or there["until"] <= layout.now():
             inside = {"type": "gate", "until": layout.now() + GATE, "stamp": str(uuid.uuid4())}
             if await self._swap(point, there, inside):
                 return inside
-        await self._engine.pause(_PAUSE)
         return None
 
     async def _leave(self, name: str, inside: Payload) -> bool:

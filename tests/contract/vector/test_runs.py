@@ -88,7 +88,7 @@ async def test_racing_to_begin(stores: list[VectorStore], outcomes: list[list[st
 
     async def attempt(store: VectorStore, user_id: str | None) -> Run | None:
         try:
-            return await begin(store, user_id)
+            return await begin(store, user_id, lease=600)  # none may run out, however slow the store is
         except RunConflictError:
             return None
 
