@@ -12,7 +12,7 @@ PYTHONS := python3.13 python3.12 python3.11 python3.14 python3
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 COMPILE := compile -q --universal --python-version 3.11 --generate-hashes --all-extras --group dev --no-header
 
-.PHONY: help demo test test-long lint lint-code lint-types lint-imports lint-lock format lock bench bench-import bench-sync clean
+.PHONY: help demo test test-long lint lint-code lint-types lint-imports lint-lock format lock model bench bench-import bench-sync clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -50,6 +50,9 @@ format: $(STAMP)  ## Put the code into its form
 
 lock: $(STAMP)  ## Bring the lock file up to pyproject.toml and to the newest versions
 	@$(BIN)/uv pip $(COMPILE) --upgrade -o requirements.lock pyproject.toml
+
+model: $(STAMP)  ## Explore the model of the protocol, whole and with each guard taken out (needs spin and gcc)
+	@$(BIN)/python -m tests.faults.model $(ARGS)
 
 bench: $(STAMP)  ## Measure writes, checks, repairs and rebuilds beside the raw clients
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -36,6 +36,8 @@ LEASE = 60.0
 #: Seconds for one read or write of truth, and for one batch in the graph.
 TRUTH_TIME = 30.0
 GRAPH_TIME = 30.0
+#: What was read of truth is written within this share of a tombstone's age: the graph may take as long again over it.
+FRESH_SHARE = 0.25
 #: Seconds between two collections of old tombstones.
 COLLECT_EVERY = 60.0
 
@@ -59,6 +61,7 @@ class _Job:
     write: GraphWrite
     truth: Truth
     batch: RelayBatch
+    fresh: Deadline
 
     @property
     def settlement(self) -> Settlement:
@@ -178,17 +181,17 @@ class Relay:
 
     async def _jobs(self, entries: Sequence[OutboxEntry], batch: RelayBatch) -> list[_Job]:
         """Read what truth is now: the order in which entries were made does not matter."""
-        keys = [entry.key for entry in entries]
+        keys, fresh = [entry.key for entry in entries], Deadline(fresh_time(self._config))
         there = await self._truth.read(lambda: self._truth.store.read(keys), Deadline(TRUTH_TIME))
         return await anyio.to_thread.run_sync(
-            lambda: [_job(entry, there.get(entry.key, Truth()), batch) for entry in entries]
+            lambda: [_job(entry, there.get(entry.key, Truth()), batch, fresh) for entry in entries]
         )
 
     async def _bring_up(self, jobs: Sequence[_Job]) -> set[Key]:
         if not jobs:
             return set()
         try:
-            acks = await self._graph.apply([job.write for job in jobs], GRAPH_TIME)
+            acks = await self._graph.apply([job.write for job in jobs], min(GRAPH_TIME, jobs[0].fresh.remaining()))
         except OUTAGES as error:
             await self._give_back(jobs, error)
             return set()
@@ -291,12 +294,22 @@ class Relay:
         return await self._truth.change(lambda: self._truth.store.collect_tombstones(due), Deadline(TRUTH_TIME))
 
 
-def _job(entry: OutboxEntry, truth: Truth, batch: RelayBatch) -> _Job:
+def fresh_time(config: PersistenceConfig) -> float:
+    """Return for how many seconds what was read of truth may be written into the graph.
+
+    A process that slept longer, between its read and its write, would bring back what was deleted meanwhile and whose
+    tombstone is gone.
+    """
+    return config.tombstone_age * FRESH_SHARE
+
+
+def _job(entry: OutboxEntry, truth: Truth, batch: RelayBatch, fresh: Deadline) -> _Job:
     if truth.memory is not None:
-        return _Job(entry, graph_write(truth.memory, force=entry.forced), truth, batch)
+        return _Job(entry, graph_write(truth.memory, force=entry.forced), truth, batch, fresh)
     # Neither a memory nor a tombstone: truth lost it, so the graph must not have it either.
     version = truth.tombstone.version if truth.tombstone else entry.version
-    return _Job(entry, replace(deletion(Key(entry.user_id, entry.id), version), force=entry.forced), truth, batch)
+    write = replace(deletion(Key(entry.user_id, entry.id), version), force=entry.forced)
+    return _Job(entry, write, truth, batch, fresh)
 
 
 def _projected_otherwise(job: _Job) -> bool:

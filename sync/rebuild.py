@@ -22,6 +22,8 @@ from persistence.ports.graph import GraphAck, GraphWrite, Verdict
 from persistence.ports.outbox import Key
 from persistence.ports.runs import Depth, Inconsistency, Kind
 from persistence.records import Memory
+from persistence.relay import fresh_time
+from persistence.retry import Deadline
 from sync.compare import classify, found
 from sync.confirm import confirm_loose
 from sync.extract import Extraction
@@ -66,8 +68,12 @@ class Written:
 
 @dataclass(slots=True)
 class _Page:
-    """A page of truth and what the graph is told of it. ``otherwise``: memories that this code projects otherwise."""
+    """A page of truth and what the graph is told of it. ``otherwise``: memories that this code projects otherwise.
 
+    ``fresh``: until when it may be written.
+    """
+
+    fresh: Deadline
     last: Key
     writes: list[GraphWrite]
     otherwise: list[Doubt]
@@ -127,6 +133,10 @@ class Rebuild:
         ahead = asyncio.create_task(self._read(self._after()))
         try:
             while page := await ahead:
+                if not page.fresh.remaining():
+                    # This process slept meanwhile: what the page says may be older than a tombstone gets.
+                    ahead = asyncio.create_task(self._read(self._after()))
+                    continue
                 ahead = asyncio.create_task(self._read(page.last))
                 await self._write(page)
                 self.written.after = list(page.last)
@@ -141,28 +151,30 @@ class Rebuild:
 
     async def _read(self, after: Key | None) -> _Page | None:
         user_id, limit, anew = self.scope.user_id, self.batch, self.extraction is not None
+        fresh = Deadline(fresh_time(self.pair.parts.config))
         memories = await self.pair.truth(lambda store: store.walk(user_id, after=after, limit=limit, embeddings=anew))
         if not memories:
             return None
         if self.extraction is not None:
             memories, written = await self.extraction.renewed(memories)
             self.written.extracted += written
-        return await anyio.to_thread.run_sync(_page, memories, self.written.generation)
+        return await anyio.to_thread.run_sync(_page, memories, self.written.generation, fresh)
 
     async def _write(self, page: _Page) -> None:
         await self.pair.throttle.rows(len(page.writes))
-        behind = page.otherwise + await self._apply(page.writes)
+        behind = page.otherwise + await self._apply(page.writes, page.fresh)
         left = await Mender(self.pair).bring_up(behind) if behind else set()
         self.written.pending += len(left)
         self.written.memories += len(page.writes) + len(page.otherwise)
         self.written.edges += sum(_edges(write) for write in page.writes)
 
-    async def _apply(self, writes: Sequence[GraphWrite]) -> list[Doubt]:
+    async def _apply(self, writes: Sequence[GraphWrite], fresh: Deadline) -> list[Doubt]:
         """Write a batch in one transaction; return what has to go through the outbox instead."""
         if not writes:
             return []
         try:
-            acks: Sequence[GraphAck] = await self.pair.parts.graph.apply(writes, GRAPH_TIME)
+            seconds = min(GRAPH_TIME, fresh.remaining())
+            acks: Sequence[GraphAck] = await self.pair.parts.graph.apply(writes, seconds)
         except OUTAGES:
             raise
         except GraphStoreError:
@@ -233,12 +245,13 @@ class Rebuild:
             await self._checkpoint()
 
 
-def _page(memories: Sequence[Memory], generation: int) -> _Page:
+def _page(memories: Sequence[Memory], generation: int, fresh: Deadline) -> _Page:
     writes = [(memory, graph_write(memory, force=True, generation=generation)) for memory in memories]
     otherwise = [memory for memory, write in writes if write.fragment and write.fragment.digest != memory.digest]
     skipped = {memory.id for memory in otherwise}
     last = memories[-1]
     return _Page(
+        fresh,
         Key(last.user_id, last.id),
         [write for memory, write in writes if memory.id not in skipped],
         [Doubt(memory.user_id, memory.id, memory.version) for memory in otherwise],

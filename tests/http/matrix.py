@@ -38,9 +38,9 @@ class Row:
     """What a route needs, and a request to it that is in order.
 
     ``scope`` None: any key will do; ``public``: none at all. ``where`` fills the parameters of the path, ``query`` and
-    ``body`` or ``form`` go along, a form with the token of a page; ``TENANT`` in any of them is the tenant. ``foreign``: what a key of one tenant gets for another
-    one (None: the route names no tenant). ``all_tenants``: what such a key gets where no tenant is named
-    (None: the same as any other).
+    ``body`` or ``form`` go along, a form with the token of a page; ``TENANT`` in any of them is the tenant.
+    ``foreign``: what a key of one tenant gets for another one (None: the route names no tenant). ``all_tenants``: what
+    such a key gets where no tenant is named (None: the same as any other).
     """
 
     scope: Scope | None = None
