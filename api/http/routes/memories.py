@@ -233,5 +233,5 @@ def make_router() -> APIRouter:
     router.add_api_route("/{id:path}/related", related, **answers(HitsTold, 404))
     router.add_api_route("/{id:path}", get_memory, name=MEMORY, **answers(MemoryTold, 404, also=unchanged))
     router.add_api_route("/{id:path}", patch, methods=["PATCH"], **answers(ResultTold, 404, 412, *body))
-    router.add_api_route("/{id:path}", delete, methods=["DELETE"], **answers(ResultTold, 412))
+    router.add_api_route("/{id:path}", delete, methods=["DELETE"], **answers(ResultTold, 404, 412))
     return router

@@ -51,6 +51,6 @@ def make_router() -> APIRouter:
     """Make the router."""
     router = APIRouter(prefix="/persistence/outbox", tags=["outbox"])
     router.add_api_route("", entries, **answers(EntriesTold))
-    router.add_api_route("/{id:path}/retry", retry, methods=["POST"], **answers(RetriedTold))
-    router.add_api_route("/{id:path}/discard", discard, methods=["POST"], **answers(DiscardedTold))
+    router.add_api_route("/{id:path}/retry", retry, methods=["POST"], **answers(RetriedTold, 404))
+    router.add_api_route("/{id:path}/discard", discard, methods=["POST"], **answers(DiscardedTold, 404))
     return router

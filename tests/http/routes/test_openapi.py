@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import schemathesis
 from fastapi import FastAPI
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -48,7 +49,12 @@ def operations() -> list[tuple[str, str]]:
     return [(path, method) for path, methods in app.openapi()["paths"].items() for method in methods]
 
 
+#: Bytes of a request's first line: what is longer the server's own reader breaks off, and no route hears of it.
+LONGEST_LINE = 60_000
+
+
 def conforms(case: schemathesis.Case) -> None:
+    assume(len(urlencode(case.query or {}, doseq=True)) < LONGEST_LINE)
     response = case.call(timeout=30)
     case.validate_response(response, checks=CHECKS)
     documented = case.operation.definition.raw["responses"]
