@@ -44,10 +44,10 @@ class Serving:
             while True:
                 memory = draft(next(self._numbers), user_id=BOB, prefix="w")
                 try:
-                    answer = await http.post("/work/store", json=memory)
+                    answer = await http.post("/memories", json=memory)
                 except httpx.TransportError:
                     return
-                if answer.status_code != 200:
+                if answer.status_code != 201:
                     self.refused.append(answer)
                     return
                 self.acknowledged.append(Key(BOB, memory["id"]))
@@ -71,7 +71,7 @@ async def serving(stores: Stores, home: Path, *options: str) -> AsyncIterator[Se
         "DIPTYCH_EMBEDDING_DIMENSION": "8",
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.faults.serve_child", "serve", "--json", "--port", "0", *options),
+        *(sys.executable, "-m", "api.cli", "serve", "--json", "--port", "0", *options),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
@@ -99,7 +99,8 @@ async def test_told_to_stop_under_load(stores: Stores, tmp_path: Path, signals: 
         await AsyncSyncService(memories).check_consistency(Depth.FULL)  # so that none is due when the server begins
     async with serving(stores, tmp_path) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
-            run_id = UUID((await http.post("/work/check")).json())
+            slowly = {"operation": "check", "depth": "full", "rows_per_second": 20}
+            run_id = UUID((await http.post("/persistence/sync", json=slowly)).json()["run_id"])
         clients = [asyncio.create_task(server.write()) for _ in range(CLIENTS)]
         await asyncio.wait_for(server.enough.wait(), 60)
         began = time.monotonic()
@@ -135,7 +136,7 @@ async def test_told_to_stop_while_it_starts(stores: Stores, tmp_path: Path) -> N
     environment = {**os.environ, "DIPTYCH_HOME": str(tmp_path), "DIPTYCH_VECTOR_URL": stores.postgres}
     environment |= {"DIPTYCH_GRAPH_URL": stores.neo4j, "DIPTYCH_SCHEMA_NAME": stores.schema}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-X", "importtime", "-m", "tests.faults.serve_child", "serve", "--port", "0"),
+        *(sys.executable, "-X", "importtime", "-m", "api.cli", "serve", "--port", "0"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,

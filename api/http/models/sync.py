@@ -9,7 +9,7 @@ from pydantic import Field, StrictBool
 
 from api.http.models.base import Asked, Cursor, Json, Limit, Tenant, Time, Told, Uuid
 from persistence.ports.runs import Depth, Kind, RunKind, RunState
-from sync import Strategy
+from sync import Pace, Strategy
 from sync.service import MAX_LIMIT
 
 #: Seconds that a request may wait for the end of a run.
@@ -28,9 +28,20 @@ class SyncAsked(Asked):
     force: bool = Field(False, description="Delete orphans above the cap.")
     clear_existing: bool = Field(False, description="A rebuild empties the graph of the tenant first.")
     re_extract: bool = Field(False, description="A rebuild runs the extractor again where it made the entities.")
+    rows_per_second: Annotated[float, Field(gt=0, le=1e9)] | None = Field(
+        None, description="Memories looked at or written a second, at most."
+    )
+    max_response_ms: Annotated[float, Field(gt=0, le=1e9)] | None = Field(
+        None, description="Where a store takes longer to answer, the run rests for as long as the answer took."
+    )
     wait: StrictBool | Annotated[float, Field(gt=0, le=MAX_WAIT)] = Field(
         False, description="Wait for the report: for so many seconds, or (true) for as long as may be."
     )
+
+    @property
+    def pace(self) -> Pace:
+        """How gently the stores are treated."""
+        return Pace(self.rows_per_second, self.max_response_ms)
 
     @property
     def patience(self) -> float:

@@ -68,6 +68,7 @@ def _order(asked: SyncAsked, caller: Principal) -> Order:
         force=asked.force,
         clear_existing=asked.clear_existing,
         re_extract=asked.re_extract,
+        pace=asked.pace,
     )
 
 
