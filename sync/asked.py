@@ -65,9 +65,17 @@ class Asked:
         return not self.dry_run and self.strategy is not Strategy.REPORT_ONLY
 
     def of_check(self, run: Run) -> Asked:
-        """Return the same for what a check found, in that check's scope and at its depth."""
+        """Return the same for what a check found, in that check's scope and at its depth.
+
+        A dry run of what a check found stands for that check.
+        """
         before = Asked.restored(run.user_id, run.request)
-        return replace(self, scope=before.scope, depth=before.depth, of_run=str(run.id))
+        return replace(self, scope=before.scope, depth=before.depth, of_run=before.of_run or str(run.id))
+
+    @property
+    def known(self) -> bool:
+        """Whether what is found is in the record already, and is to stay there as the finding of that check."""
+        return self.of_run is not None and not self.applies
 
     def saved(self) -> dict[str, Any]:
         """Return it as JSON; the tenant is kept beside it."""

@@ -176,7 +176,7 @@ class Conductor:
         counts = Counts(**cursor["repair"]) if "repair" in cursor else Counts()
         orphans = Orphans(self._pair, self._journal, self._asked.force, dict(counts.orphans))
         asked = self._asked
-        repair = Repair(check, self._journal, orphans, asked.strategy, asked.applies, stage, counts)
+        repair = Repair(check, self._journal, orphans, asked.strategy, asked.applies, not asked.known, stage, counts)
         return repair
 
     async def _repaired(self, repair: Repair) -> RepairReport:

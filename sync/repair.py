@@ -43,6 +43,7 @@ class Repair:
     orphans: Orphans
     strategy: Strategy
     apply: bool
+    record: bool
     stage: str | None = None
     counts: Counts = field(default_factory=Counts)
 
@@ -76,7 +77,7 @@ class Repair:
         at_once = [one for one in wanted if one.kind is not Kind.ORPHAN]
         self.counts.planned += len(at_once)
         mend = self._mend(mender, found, at_once) if self.apply and at_once else None
-        outcomes, _ = await asyncio.gather(mend or _nothing(), self.journal.record(found.drift))
+        outcomes, _ = await asyncio.gather(mend or _nothing(), self.journal.record(found.drift if self.record else ()))
         await self._keep(outcomes)
         await self._checkpoint()
 

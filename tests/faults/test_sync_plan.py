@@ -25,6 +25,21 @@ async def test_a_plan_is_carried_out_by_its_run(stores: Stores) -> None:
         assert (await sync.check_consistency()).found == 1
 
 
+async def test_a_check_is_carried_out_after_it_was_planned(stores: Stores) -> None:
+    """The same call with ``dry_run=False`` mends what it said that it would, orphans too, however often it said so."""
+    async with stores.service() as memories:
+        sync = AsyncSyncService(memories)
+        keys = await drifts.fill(memories, [ALICE], 12)
+        await drifts.missing(stores, keys[:2])
+        await drifts.orphans(stores, keys[4:5])
+        check = await sync.check_consistency()
+        for _ in range(2):
+            plan = await sync.repair_inconsistencies(run_id=check.run_id)
+            assert plan.planned == 3
+        done = await sync.repair_inconsistencies(run_id=check.run_id, dry_run=False)
+        assert (done.planned, done.repaired, done.in_step) == (3, 3, True)
+
+
 async def test_what_was_carried_out_is_no_plan(stores: Stores) -> None:
     """A repair that changed the graph is nothing that another repair can carry out."""
     async with stores.service() as memories:

@@ -55,7 +55,7 @@ async def show_one(request: Request, visitor: Looking, run_id: UUID) -> Response
     """Show one run; while it goes on, the page follows it."""
     view = await _seen(visitor, run_id)
     found = await visitor.host.sync.list_inconsistencies(
-        user_id=visitor.tenant, run_id=run_id, open=None, limit=FOUND + 1
+        user_id=visitor.tenant, run_id=view.found_by, open=None, limit=FOUND + 1
     )
     return page(request, visitor, "run.html", view=view, found=found[:FOUND], more=len(found) > FOUND)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from api.cli.syncing.words import check_sentence, rebuild_sentence, repair_sentence
 from api.dashboard.words import span
@@ -39,6 +40,12 @@ class RunView:
     def resumable(self) -> bool:
         """Whether it can be taken up; a move needs both of its stores, which its run does not name."""
         return self.run.kind is not RunKind.MOVE and (self.left or self.run.state in RESUMABLE)
+
+    @property
+    def found_by(self) -> UUID:
+        """The run under which the record keeps what this one shows: the plan for a check's findings shows that one's."""
+        of_check = self.run.request.get("of_run") if self.dry else None
+        return UUID(of_check) if of_check else self.run.id
 
     @property
     def dry(self) -> bool:
