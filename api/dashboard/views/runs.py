@@ -43,7 +43,7 @@ class RunView:
 
     @property
     def found_by(self) -> UUID:
-        """The run under which the record keeps what this one shows: the plan for a check's findings shows that one's."""
+        """The run under which the record keeps what this one shows; a plan for what a check found shows that one's."""
         of_check = self.run.request.get("of_run") if self.dry else None
         return UUID(of_check) if of_check else self.run.id
 
