@@ -6,13 +6,15 @@ SHELL := bash
 VENV := .venv
 # Tests run in so many processes, each with servers of its own.
 JOBS ?= 2
+# Simulated worlds that are looked through.
+SEEDS ?= 10000
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHONS := python3.13 python3.12 python3.11 python3.14 python3
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 COMPILE := compile -q --universal --python-version 3.11 --generate-hashes --all-extras --group dev --no-header
 
-.PHONY: help demo test test-long lint lint-code lint-types lint-imports lint-lock format lock model bench bench-import bench-sync clean
+.PHONY: help demo test test-long lint lint-code lint-types lint-imports lint-lock format lock model simulate bench bench-import bench-sync clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -25,6 +27,9 @@ test: $(STAMP)  ## Run the tests, against real PostgreSQL and real Neo4j
 
 test-long: $(STAMP)  ## Run the tests that take minutes
 	@$(BIN)/pytest -m long --timeout 1800 $(ARGS)
+
+simulate: $(STAMP)  ## Run SEEDS simulated worlds, and print the command that replays each one that breaks a rule
+	@$(BIN)/python -m tests.faults.simulator --seeds $(SEEDS) $(ARGS)
 
 lint: lint-code lint-types lint-imports lint-lock  ## Check style, types, the direction of imports, the lock file
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
@@ -71,7 +71,8 @@ class TruthGate:
     async def write(self, key: Key, write: Resendable, deadline: Deadline) -> WriteReceipt:
         """Await the write of one memory; where its acknowledgement was lost, find out what became of it.
 
-        Resending is safe: truth recognises the ``write_id`` of the write that it has.
+        Resending is safe: truth recognises the ``write_id`` of the write that it has. What that one replaced it cannot
+        say any more, and the receipt says so.
         """
         try:
             return await self.change(write.send, deadline)
@@ -80,7 +81,7 @@ class TruthGate:
                 raise
             unknown = error
         try:
-            return await self.change(write.send, deadline)
+            return replace(await self.change(write.send, deadline), former=None, resent=True)
         except VectorStoreError as error:
             raise OutcomeUnknownError(unknown.message) from error
 

@@ -41,6 +41,9 @@ FRESH_SHARE = 0.25
 #: Seconds between two collections of old tombstones.
 COLLECT_EVERY = 60.0
 
+#: For entries that are the relay's from the beginning.
+AT_ONCE = Tracking(graph=True, lease=0.0)
+
 #: What is nobody's fault. A conflict that outlasts the retries is one entry's, which has to be found.
 OUTAGES = (GraphUnavailableError, GraphWriteExpiredError)
 
@@ -57,6 +60,8 @@ class RelayReport:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    """One entry, what truth says of its memory, and for how long that may be told to the graph."""
+
     entry: OutboxEntry
     write: GraphWrite
     truth: Truth
@@ -142,8 +147,10 @@ class Relay:
         if wait is not None:
             await asyncio.sleep(max(wait, 0.01))
             return
+        # Not `wait_for`: that of Python 3.11 forgets a cancellation that comes together with what is waited for.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), self._config.relay_interval)
+            async with asyncio.timeout(self._config.relay_interval):
+                await self._wake.wait()
 
     async def _reachable(self) -> bool:
         """Where the breaker is open, probe when it is time to; nothing is claimed for a graph that is away."""
@@ -180,7 +187,10 @@ class Relay:
         return await self._bring_up([job for job in jobs if not _projected_otherwise(job)])
 
     async def _jobs(self, entries: Sequence[OutboxEntry], batch: RelayBatch) -> list[_Job]:
-        """Read what truth is now: the order in which entries were made does not matter."""
+        """Read what truth is now: the order in which entries were made does not matter.
+
+        A process may be stopped at any point, so what was read is fresh for a time only (see ``fresh_time``).
+        """
         keys, fresh = [entry.key for entry in entries], Deadline(fresh_time(self._config))
         there = await self._truth.read(lambda: self._truth.store.read(keys), Deadline(TRUTH_TIME))
         return await anyio.to_thread.run_sync(
@@ -190,8 +200,12 @@ class Relay:
     async def _bring_up(self, jobs: Sequence[_Job]) -> set[Key]:
         if not jobs:
             return set()
+        seconds = min(GRAPH_TIME, *(job.fresh.remaining() for job in jobs))
+        if not seconds:
+            await self._give_back(jobs, GraphWriteExpiredError())
+            return set()
         try:
-            acks = await self._graph.apply([job.write for job in jobs], min(GRAPH_TIME, jobs[0].fresh.remaining()))
+            acks = await self._graph.apply([job.write for job in jobs], seconds)
         except OUTAGES as error:
             await self._give_back(jobs, error)
             return set()
@@ -260,19 +274,26 @@ class Relay:
         return set()
 
     async def _raise_truth(self, job: _Job, above: int) -> None:
-        """Give a memory a higher version with the content it has; the new entry is due at once."""
-        at_once = Tracking(graph=True, lease=0.0)
+        """Give a memory, or a tombstone, a higher version with the content it has; the new entry is due at once."""
         store, key, version = self._truth.store, job.entry.key, job.write.version
-        deadline = Deadline(TRUTH_TIME)
+        if job.truth.memory is not None:
+            await self.renew(key, version, above=above)
+            return
+        delete = MemoryDelete(*key, uuid.uuid4(), job.write.bucket, version, above=above)
         with contextlib.suppress(VersionConflictError):  # someone wrote meanwhile, and their entry is listed
-            if job.truth.memory is None:
-                delete = MemoryDelete(*key, uuid.uuid4(), job.write.bucket, version, above=above)
-                await self._truth.change(lambda: store.delete_many([delete], at_once), deadline)
-                return
-            there = await self._truth.read(lambda: store.read([key], embeddings=True), deadline)
-            if memory := there.get(key, Truth()).memory:
-                write = rewrite(memory, version, above).write
-                await self._truth.change(lambda: store.write(write, at_once), deadline)
+            await self._truth.change(lambda: store.delete_many([delete], AT_ONCE), Deadline(TRUTH_TIME))
+
+    async def renew(self, key: Key, version: int, *, above: int = 0) -> None:
+        """Give a memory that still is at ``version`` a higher one with the content it has, and so an entry of its own.
+
+        What was about to settle the entry that is there misses it then.
+        """
+        store, deadline = self._truth.store, Deadline(TRUTH_TIME)
+        there = await self._truth.read(lambda: store.read([key], embeddings=True), deadline)
+        if memory := there.get(key, Truth()).memory:
+            write = rewrite(memory, version, above).write
+            with contextlib.suppress(VersionConflictError):  # as above
+                await self._truth.change(lambda: store.write(write, AT_ONCE), deadline)
 
     # --- tombstones -------------------------------------------------------------------------------------------
 

@@ -89,8 +89,13 @@ class Writer:
         """Return how this call's outbox entries are made."""
         return Tracking(self._graph.role is GraphRole.REGISTERED, deadline.remaining() + LEASE_MARGIN)
 
-    async def store(self, prepared: Prepared, deadline: Deadline) -> PersistenceResult:
-        """Write one memory. Raises what truth raises; the graph's errors are in the result."""
+    async def store(
+        self, prepared: Prepared, deadline: Deadline, *, first: WriteReceipt | None = None
+    ) -> PersistenceResult:
+        """Write one memory. Raises what truth raises; the graph's errors are in the result.
+
+        ``first``: of the same write, which is done once more above the graph; undoing goes back to before that one.
+        """
         write = prepared.write
         tracking = self.tracking(deadline)
         resendable = Resendable(
@@ -98,20 +103,23 @@ class Writer:
             write.write_id,
             write.expected_version,
         )
-        receipt = await self._to_truth(write.key, resendable, deadline)
+        receipt = _undoing(await self._to_truth(write.key, resendable, deadline), first)
         if receipt.status is not Written.WRITTEN:
             return await self._left_alone(write.key, receipt, deadline)
         graph, memory = prepared.graph_write(receipt), prepared.memory(receipt)
         return await self.finish(Change(write.key, write.write_id, receipt, graph, prepared, memory), deadline)
 
-    async def delete(self, delete: MemoryDelete, deadline: Deadline) -> PersistenceResult:
-        """Delete one memory; deleting what is not there changes nothing, and says so."""
+    async def delete(
+        self, delete: MemoryDelete, deadline: Deadline, *, first: WriteReceipt | None = None
+    ) -> PersistenceResult:
+        """Delete one memory; deleting what is not there changes nothing, and says so. ``first``: as in ``store``."""
         tracking = self.tracking(deadline)
 
         async def send() -> WriteReceipt:
             return (await self._truth.store.delete_many([delete], tracking, want_former=self._rollback))[0]
 
-        receipt = await self._to_truth(delete.key, Resendable(send, delete.write_id, delete.expected_version), deadline)
+        resendable = Resendable(send, delete.write_id, delete.expected_version)
+        receipt = _undoing(await self._to_truth(delete.key, resendable, deadline), first)
         if receipt.status is not Written.WRITTEN:
             return await self._left_alone(delete.key, receipt, deadline)
         version = receipt.version or 0
@@ -184,17 +192,17 @@ class Writer:
             return change.result(Outcome.SUPERSEDED, StorageStatus.OK)
         log.warning("The graph is ahead of truth; truth is written anew above it.", action="graph_ahead", version=seen)
         if change.prepared is None:
-            return await self.delete(
-                MemoryDelete(*change.key, uuid.uuid4(), change.graph.bucket, change.graph.version, above=seen), deadline
-            )
+            delete = MemoryDelete(*change.key, uuid.uuid4(), change.graph.bucket, change.graph.version, above=seen)
+            return await self.delete(delete, deadline, first=change.receipt)
         again = replace(change.prepared.write, write_id=uuid.uuid4(), expected_version=change.graph.version, above=seen)
-        return await self.store(replace(change.prepared, write=again), deadline)
+        return await self.store(replace(change.prepared, write=again), deadline, first=change.receipt)
 
     async def _failed(self, change: Change, error: GraphStoreError, deadline: Deadline) -> PersistenceResult:
-        if self._rollback:
+        if self._rollback and not change.receipt.resent:
             return await self._undo(change, error, deadline)
         self.release([change])
-        return change.result(Outcome.PENDING, StorageStatus.PENDING, error.message)
+        kept = " It could not be undone: what was there before it is not known any more." if self._rollback else ""
+        return change.result(Outcome.PENDING, StorageStatus.PENDING, error.message + kept)
 
     def release(self, changes: Sequence[Change]) -> None:
         """Let the relay take these entries now, instead of after their lease."""
@@ -210,13 +218,14 @@ class Writer:
         """Compensate: put the former record, or a tombstone, above our version, while truth still is at it.
 
         The compensation is a write like any other, with an outbox entry of its own; so it is recorded with its
-        effect, and pending until the graph has it. A crash before it leaves our write to roll forward.
+        effect, and pending until the graph has it. A crash before it leaves our write to roll forward. Raises
+        OutcomeUnknownError where it may or may not have been done.
         """
         try:
             memory, version = await self._compensate(change, deadline)
         except (VersionConflictError, MemoryNotFoundError):
             return change.result(Outcome.SUPERSEDED, StorageStatus.PENDING, error.message)
-        except (VectorStoreError, OutcomeUnknownError) as failed:
+        except VectorStoreError as failed:
             self.release([change])
             return change.result(
                 Outcome.PENDING, StorageStatus.PENDING, f"{error.message} It could not be undone: {failed.message}"
@@ -230,10 +239,15 @@ class Writer:
         store, former, ours = self._truth.store, change.receipt.former, change.graph.version
         if former is None:
             delete = MemoryDelete(*change.key, uuid.uuid4(), change.graph.bucket, ours)
-            (receipt,) = await self._truth.change(lambda: store.delete_many([delete], at_once), deadline)
+
+            async def send() -> WriteReceipt:
+                return (await store.delete_many([delete], at_once))[0]
+
+            receipt = await self._truth.write(change.key, Resendable(send, delete.write_id, ours), deadline)
             return None, receipt.version
         restored = rewrite(former, ours)
-        receipt = await self._truth.change(lambda: store.write(restored.write, at_once), deadline)
+        again = Resendable(lambda: store.write(restored.write, at_once), restored.write.write_id, ours)
+        receipt = await self._truth.write(change.key, again, deadline)
         return restored.memory(receipt), receipt.version
 
     async def _left_alone(self, key: Key, receipt: WriteReceipt, deadline: Deadline) -> PersistenceResult:
@@ -253,3 +267,8 @@ class Writer:
             StorageStatus.PENDING if key in entries and graph is StorageStatus.OK else graph,
             changed=False,
         )
+
+
+def _undoing(receipt: WriteReceipt, first: WriteReceipt | None) -> WriteReceipt:
+    """Return a receipt with what ``first``, the same write at a lower version, had replaced."""
+    return receipt if first is None else replace(receipt, former=first.former, resent=first.resent)

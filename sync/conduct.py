@@ -128,6 +128,7 @@ class Conductor:
                 written,
                 self._parts.config.sync_batch,
                 Extraction(self._pair) if self._asked.re_extract else None,
+                self._asked.clear_existing,
                 self._progress.at,
             )
             self._progress.total = await self._count()

@@ -55,12 +55,20 @@ class Mender:
         behind = await self.bring_up(list(doubts.values()))
         return {one: Mended.FAILED if _key(one) in behind else Mended.REPAIRED for one in drift}
 
-    async def bring_up(self, doubts: Sequence[Doubt]) -> set[Key]:
-        """List memories in the outbox and bring the graph up to them; return those that are still listed."""
+    async def bring_up(self, doubts: Sequence[Doubt], *, emptied: bool = False) -> set[Key]:
+        """List memories in the outbox and bring the graph up to them; return those that are still listed.
+
+        ``emptied``: the graph has forgotten what it had of them. An entry that was there already may be settled yet by
+        whoever had written that, so its memory gets another.
+        """
         if not doubts:
             return set()
         await self._pair.throttle.rows(len(doubts))
         entries: list[OutboxEntry] = await self._pair.change(lambda store: store.enlist(doubts, lease=LEASE))
+        ours = {entry.key for entry in entries}
+        for doubt in doubts:
+            if emptied and (key := Key(doubt.user_id, doubt.id)) not in ours:
+                await self._relay.renew(key, doubt.version)
         done = await self._relay.take(entries)
         return await self._settled([key for doubt in doubts if (key := Key(doubt.user_id, doubt.id)) not in done])
 

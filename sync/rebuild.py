@@ -70,7 +70,7 @@ class Written:
 class _Page:
     """A page of truth and what the graph is told of it. ``otherwise``: memories that this code projects otherwise.
 
-    ``fresh``: until when it may be written.
+    ``fresh``: until when it may be told so (see ``fresh_time``).
     """
 
     fresh: Deadline
@@ -81,7 +81,7 @@ class _Page:
 
 @dataclass(slots=True)
 class Rebuild:
-    """One rebuild under way."""
+    """One rebuild under way. ``emptied``: its tenant's graph is emptied first."""
 
     pair: Pair
     scope: Scope
@@ -90,6 +90,7 @@ class Rebuild:
     written: Written
     batch: int
     extraction: Extraction | None
+    emptied: bool
     progress: Callable[[str, int], None]
 
     async def run(self) -> None:
@@ -118,13 +119,19 @@ class Rebuild:
     # --- clear --------------------------------------------------------------------------------------------------
 
     async def _clear(self) -> None:
-        """Empty the tenant; every memory keeps its version, so nothing old can come back meanwhile."""
+        """Empty the tenant; every memory keeps its version, so nothing old can come back meanwhile.
+
+        No version tells who may empty what another rebuild has filled since, so each batch asks for the lease first.
+        """
         user_id, gone = self.scope.user_id or "", 0
-        while cleared := await self.pair.graph(lambda store: store.clear(user_id, limit=CLEAR_BATCH)):
+        while True:
+            await self._checkpoint()
+            cleared = await self.pair.graph(lambda store: store.clear(user_id, limit=CLEAR_BATCH))
+            if not cleared:
+                return
             await self.pair.throttle.rows(cleared)
             gone += cleared
             self.progress("clear", gone)
-            self.journal.check()
 
     # --- walk ---------------------------------------------------------------------------------------------------
 
@@ -133,6 +140,7 @@ class Rebuild:
         ahead = asyncio.create_task(self._read(self._after()))
         try:
             while page := await ahead:
+                await self.pair.throttle.rows(len(page.writes))
                 if not page.fresh.remaining():
                     # This process slept meanwhile: what the page says may be older than a tombstone gets.
                     ahead = asyncio.create_task(self._read(self._after()))
@@ -161,19 +169,20 @@ class Rebuild:
         return await anyio.to_thread.run_sync(_page, memories, self.written.generation, fresh)
 
     async def _write(self, page: _Page) -> None:
-        await self.pair.throttle.rows(len(page.writes))
         behind = page.otherwise + await self._apply(page.writes, page.fresh)
-        left = await Mender(self.pair).bring_up(behind) if behind else set()
+        left = await Mender(self.pair).bring_up(behind, emptied=self.emptied) if behind else set()
         self.written.pending += len(left)
         self.written.memories += len(page.writes) + len(page.otherwise)
         self.written.edges += sum(_edges(write) for write in page.writes)
 
     async def _apply(self, writes: Sequence[GraphWrite], fresh: Deadline) -> list[Doubt]:
         """Write a batch in one transaction; return what has to go through the outbox instead."""
+        seconds = min(GRAPH_TIME, fresh.remaining())
         if not writes:
             return []
+        if not seconds:
+            raise GraphWriteExpiredError
         try:
-            seconds = min(GRAPH_TIME, fresh.remaining())
             acks: Sequence[GraphAck] = await self.pair.parts.graph.apply(writes, seconds)
         except OUTAGES:
             raise

@@ -108,7 +108,8 @@ class WriteReceipt:
 
     ``version`` is the version that is there now, None where nothing ever was. ``tracked``: an outbox entry named by
     the write's ``write_id`` was made and has to be settled. ``former``: the record that was replaced or deleted, where
-    it was asked for and there was one.
+    it was asked for and there was one. ``resent``: the answer to the write was lost and it was sent again, so what it
+    replaced is not known; stores leave it False.
     """
 
     status: Written
@@ -117,6 +118,7 @@ class WriteReceipt:
     updated_at: datetime | None = None
     tracked: bool = False
     former: Memory | None = None
+    resent: bool = False
 
     @property
     def stamp(self) -> tuple[int, datetime, datetime]:

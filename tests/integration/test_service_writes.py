@@ -15,8 +15,8 @@ from persistence import (
     Key,
     MemoryNotFoundError,
     Outcome,
-    OutcomeUnknownError,
     StorageStatus,
+    VectorStoreUnavailableError,
     VersionConflictError,
 )
 from tests.faults.proxies import Hooked, failing
@@ -148,7 +148,7 @@ async def test_a_rollback_that_fails_leaves_the_write_pending(stores: Stores) ->
     """Where the compensation cannot be written, the write stays and rolls forward, and the answer says why."""
     truth, graph = Hooked(stores.vector()), Hooked(stores.graph())
     graph.before["apply"] = failing(GraphStoreError("No."), times=1)
-    truth.before["delete_many"] = failing(OutcomeUnknownError())
+    truth.before["delete_many"] = failing(VectorStoreUnavailableError())
     async with stores.service(vector=truth, graph=graph, rollback_on_partial_failure=True) as memories:
         result = await memories.store(**draft(1))
         assert result.outcome is Outcome.PENDING

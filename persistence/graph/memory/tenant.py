@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -159,12 +159,16 @@ class Tenant:
         if node is None or node.fragment is None:
             return []
         owned = [(m.type, m.key) for m in node.fragment.mentions]
-        for end in owned:
-            self.entities[end].mentions.pop(memory_id, None)
+        for hub in self._hubs(owned):
+            hub.mentions.pop(memory_id, None)
         for position, edge in enumerate(node.fragment.edges):
-            for end in (owned[edge.source], owned[edge.target]):
-                self.entities[end].links.pop((memory_id, position), None)
+            for hub in self._hubs((owned[edge.source], owned[edge.target])):
+                hub.links.pop((memory_id, position), None)
         return owned
+
+    def _hubs(self, ends: Iterable[Ends]) -> Iterator[Hub]:
+        """Yield the entities that are there: one that lost its edges by a mistake may have been cut."""
+        return (hub for end in ends if (hub := self.entities.get(end)) is not None)
 
     def _drop(self, limit: int) -> int:
         """Remove entities that no memory is left to mention."""
@@ -190,8 +194,8 @@ class Tenant:
 
     def _sweep(self, ends: Iterable[Ends]) -> None:
         for end in ends:
-            hub = self.entities[end]
-            if not hub.mentions and not hub.links:
+            hub = self.entities.get(end)
+            if hub is not None and not hub.mentions and not hub.links:
                 del self.entities[end]
 
 
