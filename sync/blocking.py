@@ -38,6 +38,11 @@ class SyncService:
     def __init__(self, memories: PersistenceService) -> None:
         self._memories = memories
 
+    @property
+    def memories(self) -> PersistenceService:
+        """The open service whose stores are meant."""
+        return self._memories
+
     check_consistency = _blocking(AsyncSyncService.check_consistency)
     repair_inconsistencies = _blocking(AsyncSyncService.repair_inconsistencies)
     full_sync = _blocking(AsyncSyncService.full_sync)

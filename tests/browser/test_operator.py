@@ -54,7 +54,7 @@ async def test_progress_of_a_run_is_followed_without_loading_the_page(opening: O
     """The first screen shows how far a run is while it goes on, and renews itself when the run has ended."""
     async with opening() as site:
         await drifts.fill(site.memories, [ALICE], 60)
-        run = await site.host.desk.begin(Order(RunKind.CHECK, Depth.FULL, pace=Pace(rows_per_second=12)))
+        run = await site.host.desk.begin(Order(RunKind.CHECK, Depth.FULL, pace=Pace(rows_per_second=20)))
         page = await site.page()
         await page.evaluate("window.same = true")
         progress = page.locator(f"#live-{run.id} .progress p")

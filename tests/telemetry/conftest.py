@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.http import ApiConfig, create_app, hosting
+from api.http.caller import Authenticate, anyone
 from api.masking import Masker
 from api.telemetry.http import RequestTelemetry, make_metrics_router
 from api.telemetry.logs import Lines, log_to
@@ -90,10 +91,12 @@ class Telemetry:
         return [line for line in found if action in {None, line.get("action")}]
 
     @asynccontextmanager
-    async def client(self, memories: AsyncPersistenceService) -> AsyncIterator[httpx.AsyncClient]:
+    async def client(
+        self, memories: AsyncPersistenceService, authenticate: Authenticate = anyone
+    ) -> AsyncIterator[httpx.AsyncClient]:
         """Serve an application with this telemetry, and yield a client of it."""
         async with hosting(memories, ApiConfig()) as host:
-            app = create_app(host)
+            app = create_app(host, authenticate=authenticate)
             app.include_router(make_metrics_router(self.metrics))
             app.add_middleware(RequestTelemetry, metrics=self.metrics, traces=self.traces)
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
