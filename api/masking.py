@@ -9,7 +9,7 @@ from urllib.parse import unquote
 MASK = "***"
 _SHORTEST = 3
 #: Ends of variables' names; the address of a webhook is its key.
-_NAMES = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "WEBHOOK_URL")
+_NAMES = ("PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "API_KEY", "WEBHOOK_URL")
 _PASSWORD = re.compile(r"://[^/@:]*:(.*)@")
 _USERINFO = re.compile(r"(?P<start>[a-zA-Z][\w+.-]*://[^\s/@:]*):[^\s]*@")
 _PARAMETER = re.compile(

@@ -30,6 +30,9 @@
         ├── RunNotFoundError         no such run (also a LookupError)
         ├── RunEndedError            the run is done, there is nothing to resume
         ├── LeaseLostError           somebody else took the run over
+        ├── BackupError              a backup could not be made, or cannot be used here
+        │   ├── BackupDamagedError   it is not what was written; nothing of it was restored
+        │   └── BackupPassphraseError  it is encrypted, with another passphrase or with one at all
         └── RunCancelledError        the run was asked to stop; what it did until then is in the error
 
 A message is one sentence that says what happened. ``hint`` says what to do, ``retryable`` whether the same call can
@@ -251,6 +254,22 @@ class LeaseLostError(SyncError):
     """Somebody else has taken the run over, because its lease had run out."""
 
     default_hint = "diptych runs list"
+
+
+class BackupError(SyncError):
+    """A backup could not be made or used."""
+
+
+class BackupDamagedError(BackupError):
+    """The backup is damaged or incomplete."""
+
+    default_hint = "use another one: diptych backup list"
+
+
+class BackupPassphraseError(BackupError):
+    """The passphrase is not the one that the backup was encrypted with."""
+
+    default_hint = "give the right one by --passphrase-file or DIPTYCH_BACKUP_PASSPHRASE"
 
 
 class RunCancelledError(SyncError):

@@ -25,6 +25,8 @@ from api.cli import (
 )
 from api.cli._options import CommonOptions, GraphUrl, Json, NoColor, VectorUrl, Verbose
 from api.cli._run import leave_pipe, runnable
+from api.cli.backing import commands as backups
+from api.cli.backing import erase, restoring
 from api.cli.moving import export, migrate
 from api.cli.syncing import commands, runs
 
@@ -82,6 +84,9 @@ app.add_typer(commands.app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(migrate.app)
 app.add_typer(export.app)
+app.add_typer(backups.app, name="backup")
+app.add_typer(restoring.app)
+app.add_typer(erase.app)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(schema.app, name="schema")
 app.add_typer(local.app, name="local")

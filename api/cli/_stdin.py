@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import termios
 import threading
 from collections.abc import Callable
 
@@ -21,6 +22,19 @@ async def read_answer() -> str:
     """Return the line that a person types at the terminal, in lower case."""
     fd = sys.stdin.fileno()
     return (await _in_daemon(lambda: os.read(fd, _CHUNK))).decode(errors="replace").strip().lower()
+
+
+async def read_secret() -> str:
+    """Return the line that a person types at the terminal, which does not show it meanwhile."""
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(fd, termios.TCSADRAIN, silent)
+    try:
+        typed = await _in_daemon(lambda: os.read(fd, _CHUNK))
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+    return typed.decode(errors="replace").rstrip("\r\n")
 
 
 async def _in_daemon(read: Callable[[], bytes]) -> bytes:

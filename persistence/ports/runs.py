@@ -245,6 +245,14 @@ class RunStore(Protocol):
         """
         ...
 
+    async def remove_runs(self, run_ids: Sequence[UUID]) -> int:
+        """Remove those of these runs that are not under way; return how many."""
+        ...
+
+    async def remove_found(self, user_id: str, memory_id: str | None, *, limit: int = 1_000) -> int:
+        """Remove what was found of a tenant, or of one of its memories, open or not; return how many, 0 at the end."""
+        ...
+
     async def hold(self, name: str, *, holder: UUID, lease: float) -> int | None:
         """Take or renew a named lease for ``lease`` seconds; return its token, None where someone else holds it."""
         ...

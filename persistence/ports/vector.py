@@ -8,6 +8,7 @@ None of them retries, and none waits longer than the connection settings allow: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
@@ -18,6 +19,7 @@ from persistence.filters import Filter
 from persistence.ports.capabilities import Capability
 from persistence.ports.checking import TruthCheck
 from persistence.ports.outbox import Key, OutboxEntry, Postponement, Settlement
+from persistence.ports.reader import Reader
 from persistence.ports.runs import RunStore
 from persistence.records import Entity, Memory, Relationship, Vector
 from persistence.results import Count, OutboxStats
@@ -385,4 +387,14 @@ class VectorStore(TruthCheck, RunStore, Protocol):
 
     async def raise_floor(self, floor: int) -> None:
         """Raise the floor to ``floor``, if it is lower: no version up to it is given out from now on."""
+        ...
+
+    # --- backups --------------------------------------------------------------------------------------------------
+
+    def reader(self) -> AbstractAsyncContextManager[Reader]:
+        """Lend a look at everything that stands still until it is given back, and keeps no writer waiting.
+
+        Without ``SNAPSHOT_READS`` it does not stand still: then each memory is whole, and whatever was acknowledged
+        before the reader was lent is seen, as it was then or as somebody wrote it since.
+        """
         ...

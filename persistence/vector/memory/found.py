@@ -84,6 +84,16 @@ class FoundPart(Part):
 
         return await self._open().view(work)
 
+    async def remove_found(self, user_id: str, memory_id: str | None, *, limit: int = 1_000) -> int:
+        def work(tx: Transaction) -> int:
+            every = (f for f in tx.state.found.values() if f.one.user_id == user_id)
+            gone = list(islice((f.number for f in every if memory_id in {None, f.one.memory_id}), limit))
+            for number in gone:
+                tx.remove(Table.FOUND, number)
+            return len(gone)
+
+        return await self._open().commit(work, len(self._open().state.found))
+
     async def _prune_resolved(self, age: float, limit: int) -> int:
         def work(tx: Transaction) -> int:
             before = later(tx.moment, -age)

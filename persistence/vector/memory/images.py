@@ -33,10 +33,10 @@ class Captured:
             self._matrices = [tenant.matrix for tenant in storage.state.tenants.values()]
             for matrix in self._matrices:
                 matrix.enter()
-            self._rows = list(storage.state.every())
+            self.rows = list(storage.state.every())
 
     def __iter__(self) -> Iterator[bytes]:
-        return chunks(self._rows)
+        return chunks(self.rows)
 
     def close(self) -> None:
         """Let the places of what was changed meanwhile be used again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from heapq import nlargest
 from typing import Any
@@ -125,6 +125,16 @@ class Runs(FoundPart):
         removed = await self._prune_resolved(age, limit)
         rest = limit - removed
         return removed + await self._open().commit(lambda tx: _prune(tx, later(tx.moment, -age), rest), limit)
+
+    async def remove_runs(self, run_ids: Sequence[UUID]) -> int:
+        def work(tx: Transaction) -> int:
+            known = [run for run_id in set(run_ids) if (run := tx.get(Table.RUNS, run_id)) is not None]
+            gone = [run for run in known if not _alive(run, tx.moment)]
+            for run in gone:
+                tx.remove(Table.RUNS, run.id)
+            return len(gone)
+
+        return await self._open().commit(work, len(run_ids))
 
     async def hold(self, name: str, *, holder: UUID, lease: float) -> int | None:
         def work(tx: Transaction) -> int | None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import platform
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from persistence.errors import EmbeddingMismatchError
 from persistence.ports.capabilities import Capability
+from persistence.ports.reader import Reader
 from persistence.ports.vector import GraphIdentity, StoreInfo
 from persistence.vector.memory.checking import Checking
-from persistence.vector.memory.encoding import FORMAT
-from persistence.vector.memory.images import read, restore, take
+from persistence.vector.memory.images import Captured, read, restore, take
 from persistence.vector.memory.outbox import OutboxPart
+from persistence.vector.memory.reader import Reading, info_of
 from persistence.vector.memory.reads import Reads
 from persistence.vector.memory.rows import About, Entry
 from persistence.vector.memory.runs import Runs
@@ -48,7 +51,7 @@ class MemoryStore(Reads, Writes, Transfers, OutboxPart, Checking, Runs):
     async def open(self, *, model: str, dimension: int) -> StoreInfo:
         token = self._token = self._token or await self._storage.open()
         try:
-            return await self._storage.commit(lambda tx: _info(_bind(tx, model, dimension)), 1)
+            return await self._storage.commit(lambda tx: info_of(_bind(tx, model, dimension)), 1)
         except BaseException:
             self._token = None
             await self._storage.close(token)
@@ -63,7 +66,7 @@ class MemoryStore(Reads, Writes, Transfers, OutboxPart, Checking, Runs):
         return f"Python {platform.python_version()}, {self._open().place}"
 
     async def info(self) -> StoreInfo:
-        return await self._open().view(lambda state: _info(state.about), 1)
+        return await self._open().view(lambda state: info_of(state.about), 1)
 
     async def register_graph(self, identity: GraphIdentity, *, former: GraphIdentity | None) -> GraphIdentity:
         def work(tx: Transaction) -> GraphIdentity:
@@ -88,6 +91,19 @@ class MemoryStore(Reads, Writes, Transfers, OutboxPart, Checking, Runs):
     async def end_load(self) -> None:
         self._open()
 
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Reader]:
+        capturing = asyncio.ensure_future(asyncio.to_thread(Captured, self._open()))
+        try:
+            captured = await asyncio.shield(capturing)
+        except asyncio.CancelledError:
+            capturing.add_done_callback(lambda done: done.result().close())
+            raise
+        try:
+            yield await asyncio.to_thread(Reading, captured)
+        finally:
+            captured.close()
+
     async def snapshot(self) -> bytes:
         """Return everything that is here, as one value for ``restore``."""
         return await asyncio.to_thread(take, self._open())
@@ -100,10 +116,6 @@ class MemoryStore(Reads, Writes, Transfers, OutboxPart, Checking, Runs):
         storage = self._open()
         rows = await asyncio.to_thread(read, image)
         await storage.commit(lambda tx: restore(tx, rows), len(rows))
-
-
-def _info(about: About) -> StoreInfo:
-    return StoreInfo(about.store_id, FORMAT, about.model, about.dimension, about.floor, about.graph, "none")
 
 
 def _bind(tx: Transaction, model: str, dimension: int) -> About:

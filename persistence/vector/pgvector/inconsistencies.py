@@ -36,6 +36,7 @@ _LIST = {one: _SQL.get("list", recorded=_RECORDED, **of) for one, of in OF_TENAN
 _LIST_OF_RUN = {one: _SQL.get("list_of_run", recorded=_RECORDED, tenant=tenant) for one, tenant in _TENANT.items()}
 _COUNT_OPEN = {one: _SQL.get("count_open", tenant=tenant) for one, tenant in _TENANT.items()}
 _PRUNE = _SQL.get("prune")
+_REMOVE = _SQL.get("remove")
 
 #: Inconsistencies that one statement records, resolves or looks at.
 PAGE = 1_000
@@ -102,6 +103,10 @@ class Inconsistencies(Part):
     async def count_open(self, user_id: str | None, *, bound: int = 100_000) -> dict[Kind, int]:
         query = _COUNT_OPEN[user_id is not None]
         return {Kind(kind): count for kind, count in await self._ask(query, user_id=user_id, kinds=_KINDS, bound=bound)}
+
+    async def remove_found(self, user_id: str, memory_id: str | None, *, limit: int = 1_000) -> int:
+        ((removed,),) = await self._ask(_REMOVE, write=True, user_id=user_id, memory_id=memory_id, limit=limit)
+        return int(removed)
 
     async def _prune_resolved(self, age: float, limit: int) -> int:
         ((removed,),) = await self._ask(_PRUNE, write=True, age=float(age), limit=limit)

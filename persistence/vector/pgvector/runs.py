@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -45,6 +45,7 @@ _LIST = {one: _SQL.get("list", run=_RUN, newest_first=_NEWEST_FIRST[one], **OF_T
 _LAST_CHECKS = _SQL.get("last_checks", run=_RUN)
 _TOTALS = _SQL.get("totals")
 _PRUNE = _SQL.get("prune")
+_REMOVE = _SQL.get("remove")
 _HOLD = _SQL.get("hold")
 _LET_GO = _SQL.get("let_go")
 
@@ -117,6 +118,10 @@ class Runs(Inconsistencies):
         removed = await self._prune_resolved(age, limit)
         ((runs,),) = await self._ask(_PRUNE, write=True, age=float(age), limit=limit - removed)
         return removed + int(runs)
+
+    async def remove_runs(self, run_ids: Sequence[UUID]) -> int:
+        ((removed,),) = await self._ask(_REMOVE, write=True, run_ids=list(run_ids))
+        return int(removed)
 
     async def hold(self, name: str, *, holder: UUID, lease: float) -> int | None:
         found = await self._ask(_HOLD, write=True, name=name, holder=holder, lease=float(lease))

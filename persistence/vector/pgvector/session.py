@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 from psycopg.types.string import ByteaBinaryLoader
 
 from persistence.postgres.migrate import quoted
 from persistence.postgres.pool import Pool
-from persistence.vector.pgvector.connecting import Connection
+from persistence.vector.pgvector.connecting import Connection, direct
 from persistence.vector.pgvector.errors import FAULTS
 from persistence.vector.pgvector.migrate import Extension
 from persistence.vector.pgvector.queries import Queries
 from persistence.vector.pgvector.rows import RawVector
 
-_CONFIGURE = Queries("session").get("configure")
+_SQL = Queries("session")
+_CONFIGURE, _BEGIN_STILL, _STAY = _SQL.get("configure"), _SQL.get("begin_still"), _SQL.get("stay")
+#: Milliseconds for which a reader may be busy with what it read, writing it to a slow disk, say.
+_PAUSE = "600000"
 
 
 class Sessions(Pool):
@@ -42,6 +49,30 @@ class Sessions(Pool):
             connection.adapters.register_dumper(RawVector, self._dumper)
             connection.adapters.register_loader(self._dumper.oid, ByteaBinaryLoader)
         connection.adapters.register_loader("jsonb", ByteaBinaryLoader)
+
+    @asynccontextmanager
+    async def still(self) -> AsyncIterator[Sessions]:
+        """Lend sessions that all see this moment: one connection beside the pool, in one transaction."""
+        async with direct(self._info, self._connect_timeout) as connection:
+            await self.configure(connection)
+            await connection.execute(_BEGIN_STILL)
+            await connection.execute(_STAY, {"pause": _PAUSE})
+            yield _Still(self._info, connection)
+
+
+class _Still(Sessions):
+    """Sessions that are one connection, which one call at a time has."""
+
+    def __init__(self, info: str, connection: Connection) -> None:
+        super().__init__(info, "", 1, 0.0, 0.0)
+        self._connection = connection
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def use(self, *, write: bool = False) -> AsyncIterator[Connection]:
+        async with self._turn:
+            with self._faults.translated(write=write):
+                yield self._connection
 
 
 class Part:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from persistence.ports.capabilities import Capability
 from persistence.ports.observer import Location, PoolUse
+from persistence.ports.reader import Reader
 from persistence.ports.vector import GraphIdentity, StoreInfo
 from persistence.vector.pgvector.binding import bind_model, read_info, register_graph
 from persistence.vector.pgvector.checking import Checking
@@ -27,7 +31,15 @@ _UNSAFE = {
 }
 
 
-class PgVectorStore(Reads, Writes, Transfers, Outbox, Checking, Runs):
+class _Reading(Reads, Transfers, Outbox, Checking, Runs):
+    """What reads of the truth, on the sessions it is given."""
+
+    async def info(self) -> StoreInfo:
+        async with self._sessions.use() as connection:
+            return await read_info(connection)
+
+
+class PgVectorStore(_Reading, Writes):
     """The truth on PostgreSQL with pgvector. Nothing is connected before ``open``.
 
     ``schema``: where the tables are. ``auto_upgrade``: whether ``open`` may make or upgrade them. ``connect_timeout``
@@ -93,9 +105,10 @@ class PgVectorStore(Reads, Writes, Transfers, Outbox, Checking, Runs):
     async def ping(self) -> str:
         return await self._sessions.server()
 
-    async def info(self) -> StoreInfo:
-        async with self._sessions.use() as connection:
-            return await read_info(connection)
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Reader]:
+        async with self._sessions.still() as sessions:
+            yield _Reading(sessions)
 
     async def register_graph(self, identity: GraphIdentity, *, former: GraphIdentity | None) -> GraphIdentity:
         async with self._sessions.use(write=True) as connection:

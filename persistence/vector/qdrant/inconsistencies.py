@@ -145,6 +145,17 @@ class Inconsistencies(Leases):
                 left -= number
         return counts
 
+    async def remove_found(self, user_id: str, memory_id: str | None, *, limit: int = 1_000) -> int:
+        of_memory: list[Term] = [] if memory_id is None else [Is("memory_id", memory_id)]
+        where = [_FOUND, Is("user_id", user_id), *of_memory]
+        return await self._engine.run(lambda: self._remove(where, limit), write=True)
+
+    async def _remove(self, where: Sequence[Term], limit: int) -> int:
+        page, _ = await self._engine.scroll(self._runs, where, limit=limit, fields=("number",))
+        if page:
+            await self._engine.change(self._runs, Remove([Ids([point.id for point in page]), *where]))
+        return len(page)
+
     async def _prune_resolved(self, before: int, limit: int) -> int:
         old: list[Term] = [_FOUND, Within("resolved", lt=before)]
         page = await self._engine.ordered(self._runs, old, "resolved", limit=limit, fields=("resolved",))

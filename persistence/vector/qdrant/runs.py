@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -122,6 +122,18 @@ class Runs(Beginning):
                 (rebuilt if run.kind is RunKind.REBUILD else repaired).append(_done(run))
             if start is None:
                 return RunTotals(len(repaired) or None, _sum(repaired), len(rebuilt) or None, _sum(rebuilt))
+
+    async def remove_runs(self, run_ids: Sequence[UUID]) -> int:
+        points = [run_point(run_id) for run_id in run_ids]
+        return await self._engine.run(lambda: self._remove_runs(points), write=True)
+
+    async def _remove_runs(self, points: Sequence[str]) -> int:
+        found, wall = await self._engine.get(self._runs, points), layout.now()
+        running = RunState.RUNNING.value
+        idle = [p for p in found.values() if p.payload["state"] != running or p.payload["expires"] < wall]
+        for point in idle:  # each as it was read: one that somebody takes up at this moment stays
+            await self._engine.change(self._runs, Remove([Ids([point.id]), Is("stamp", point.payload["stamp"])]))
+        return len(found) - len(await self._engine.get(self._runs, points, ("stamp",)))
 
     async def prune(self, *, age: float, limit: int = 1_000) -> int:
         return await self._engine.run(lambda: self._prune(layout.now() - int(age * 1_000_000), limit), write=True)

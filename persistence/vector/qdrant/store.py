@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from persistence.ports.capabilities import Capability
+from persistence.ports.reader import Reader
 from persistence.ports.vector import StoreInfo
 from persistence.vector.qdrant.binding import Binding
 from persistence.vector.qdrant.checking import Checking
@@ -81,6 +84,12 @@ class QdrantStore(Checking, Feed, Writes, Transfers, Outbox, Tombstones, Runs, B
 
     async def ping(self) -> str:
         return f"Qdrant {await self._engine.version()}"
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Reader]:
+        """Lend the store itself: nothing here stands still."""
+        await self.info()
+        yield self
 
     # --- bulk loads ---------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ _LIST = {False: _SQL.get("list"), True: _SQL.get("list_tenant")}
 _LIST_OF_RUN = _SQL.get("list_of_run")
 _COUNT_OPEN = {False: _SQL.get("count_open"), True: _SQL.get("count_open_tenant")}
 _PRUNE = _SQL.get("prune")
+_REMOVE = _SQL.get("remove")
 
 #: Inconsistencies that one transaction records, resolves or looks at.
 PAGE = 1_000
@@ -94,6 +95,10 @@ class Inconsistencies(Part):
             return {kind: count for kind, count in counts.items() if count}
 
         return await self._sessions.read(work)
+
+    async def remove_found(self, user_id: str, memory_id: str | None, *, limit: int = 1_000) -> int:
+        parameters = {"user_id": user_id, "memory_id": memory_id, "limit": limit}
+        return await self._sessions.write(lambda session: session.changed(_REMOVE, parameters))
 
     async def _prune_resolved(self, age: float, limit: int) -> int:
         parameters = {"before": r.after(self._sessions.now(), -age), "limit": limit}

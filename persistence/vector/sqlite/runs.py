@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
 from typing import Any, NoReturn
@@ -36,6 +36,7 @@ _LIST = {False: _SQL.get("list"), True: _SQL.get("list_tenant")}
 _LAST_DONE = _SQL.get("last_done")
 _TOTALS = _SQL.get("totals")
 _PRUNE = _SQL.get("prune")
+_REMOVE = _SQL.get("remove")
 _LEASE, _HOLD, _LET_GO = _SQL.get("lease"), _SQL.get("hold"), _SQL.get("let_go")
 
 _UNFINISHED = (RunState.RUNNING, RunState.INTERRUPTED)
@@ -141,6 +142,10 @@ class Runs(Inconsistencies):
         removed = await self._prune_resolved(age, limit)
         parameters = {"before": r.after(self._sessions.now(), -age), "limit": limit - removed}
         return removed + await self._sessions.write(lambda session: session.changed(_PRUNE, parameters))
+
+    async def remove_runs(self, run_ids: Sequence[UUID]) -> int:
+        rows = [(str(run_id), self._sessions.now()) for run_id in run_ids]
+        return await self._sessions.write(lambda session: session.many(_REMOVE, rows))
 
     async def hold(self, name: str, *, holder: UUID, lease: float) -> int | None:
         return await self._sessions.write(partial(self._hold, name=name, holder=str(holder), lease=lease))

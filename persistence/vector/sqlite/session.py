@@ -21,6 +21,7 @@ T = TypeVar("T")
 _SQL = Queries("session")
 _SYNCHRONOUS = {"full": _SQL.get("full"), "normal": _SQL.get("normal")}
 _BEGIN_READ, _BEGIN_WRITE = _SQL.get("begin_read"), _SQL.get("begin_write")
+_TAKE = _SQL.get("take")
 _COMMIT, _ROLL_BACK = _SQL.get("commit"), _SQL.get("roll_back")
 
 #: Seconds for which SQLite itself waits for a lock, deaf to everything else; then we look whether to go on.
@@ -66,6 +67,17 @@ class Session:
                 return work(self)
             finally:
                 self._roll_back()
+
+    def stay(self) -> None:
+        """Begin a snapshot that stays until the connection is closed; it is of the moment of its first read."""
+        with translated():
+            self._patiently(_BEGIN_READ)
+            self.row(_TAKE)
+
+    def within(self, work: Callable[[Session], T]) -> T:
+        """Do the work in the snapshot that stays."""
+        with translated():
+            return work(self)
 
     def write(self, work: Callable[[Session], T], synchronous: Synchronous) -> T:
         """Do the work with the write lock and commit it. Raises OutcomeUnknownError where the commit itself failed."""

@@ -92,6 +92,18 @@ class Sessions:
             return await self._use(self._writer, lambda own: own.write(work, synchronous))
 
     @asynccontextmanager
+    async def still(self) -> AsyncIterator[Sessions]:
+        """Lend sessions that all see this moment: one connection beside the others, in one snapshot."""
+        session = await self._on_thread(self._connect)
+        try:
+            await self._use(session, Session.stay)
+            yield _Still(self, session)
+        finally:
+            if session in self._all:
+                self._all.remove(session)
+                await self._on_thread(session.close)
+
+    @asynccontextmanager
     async def _lent(self) -> AsyncIterator[Session]:
         async with self._reading:
             if not self._idle:
@@ -114,6 +126,20 @@ class Sessions:
         if self._threads is None:
             raise not_open()
         return await _to_the_end(asyncio.get_running_loop().run_in_executor(self._threads, work), stop)
+
+
+class _Still(Sessions):
+    """Sessions that are one connection in a snapshot, which one call at a time has."""
+
+    def __init__(self, of: Sessions, session: Session) -> None:
+        super().__init__(of._path, readers=1, busy_timeout=0, synchronous=of._synchronous, clock=of.now)  # noqa: SLF001
+        self._of = of
+        self._session = session
+        self._turn = asyncio.Lock()
+
+    async def read(self, work: Callable[[Session], T]) -> T:
+        async with self._turn:
+            return await self._of._use(self._session, lambda own: own.within(work))  # noqa: SLF001
 
 
 async def _finished(threads: ThreadPoolExecutor, sessions: list[Session]) -> None:

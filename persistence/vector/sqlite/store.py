@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
 
 from persistence.ports.capabilities import Capability
+from persistence.ports.reader import Reader
 from persistence.ports.vector import GraphIdentity, StoreInfo
 from persistence.vector.sqlite.binding import bind_model, read_info, register_graph
 from persistence.vector.sqlite.checking import Checking
@@ -26,7 +28,14 @@ from persistence.vector.sqlite.writes import Writes
 _UNSAFE = "synchronous is normal: a crash of the machine can lose writes that were acknowledged."
 
 
-class SqliteStore(Reads, Search, Writes, Transfers, Outbox, Checking, Runs):
+class _Reading(Reads, Transfers, Outbox, Checking, Runs):
+    """What reads of the truth, on the sessions it is given."""
+
+    async def info(self) -> StoreInfo:
+        return await self._sessions.read(read_info)
+
+
+class SqliteStore(Search, Writes, _Reading):
     """The truth in one SQLite file. Nothing is opened before ``open``.
 
     ``auto_upgrade``: whether ``open`` may make or upgrade the schema. ``readers``: reads that go on at once.
@@ -79,8 +88,10 @@ class SqliteStore(Reads, Search, Writes, Transfers, Outbox, Checking, Runs):
         await self._sessions.read(read_info)
         return f"SQLite {sqlite3.sqlite_version}"
 
-    async def info(self) -> StoreInfo:
-        return await self._sessions.read(read_info)
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Reader]:
+        async with self._sessions.still() as sessions:
+            yield _Reading(sessions)
 
     async def register_graph(self, identity: GraphIdentity, *, former: GraphIdentity | None) -> GraphIdentity:
         now = self._sessions.now()

@@ -144,6 +144,20 @@ FROM (
 ) AS o
 GROUP BY o.kind;
 
+-- name: remove
+-- Remove what was found of a tenant, or of one of its memories.
+WITH gone AS (
+    DELETE FROM inconsistencies AS i
+    WHERE i.number = ANY (ARRAY(
+        SELECT l.number
+        FROM inconsistencies AS l
+        WHERE l.user_id = %(user_id)s AND (%(memory_id)s::text IS NULL OR l.memory_id = %(memory_id)s)
+        LIMIT %(limit)s
+    ))
+    RETURNING i.number
+)
+SELECT count(*) FROM gone;
+
 -- name: prune
 -- Remove what was resolved long ago.
 WITH gone AS (

@@ -113,6 +113,16 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone;
 
+-- name: remove
+-- Remove runs, but for those that somebody runs.
+WITH gone AS (
+    DELETE FROM runs AS r
+    WHERE r.id = ANY (%(run_ids)s::uuid[])
+        AND (r.state <> 'running' OR r.expires_at IS NULL OR r.expires_at < (SELECT clock_timestamp()))
+    RETURNING r.id
+)
+SELECT count(*) FROM gone;
+
 -- name: hold
 -- Take or renew a named lease; no row where somebody else has it. A new token is drawn under the row's lock, so tokens
 -- grow from holder to holder.

@@ -27,3 +27,11 @@ SELECT set_config('enable_bitmapscan', 'on', true);
 -- name: durability
 -- What decides whether a commit that was acknowledged survives a crash.
 SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') ORDER BY name;
+
+-- name: begin_still
+-- Begin a transaction that sees one moment, and writes nothing.
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+
+-- name: stay
+-- Take the moment, and let whoever reads it pause for so many milliseconds between two statements.
+SELECT set_config('idle_in_transaction_session_timeout', %(pause)s, true);

@@ -74,6 +74,15 @@ SELECT count(*) FROM (SELECT 1 FROM inconsistencies WHERE kind = :kind AND open 
 SELECT count(*)
 FROM (SELECT 1 FROM inconsistencies WHERE user_id = :user_id AND kind = :kind AND open = 1 LIMIT :bound);
 
+-- name: remove
+-- Remove what was found of a tenant, or of one of its memories.
+DELETE FROM inconsistencies
+WHERE number IN (
+    SELECT number FROM inconsistencies
+    WHERE user_id = :user_id AND (:memory_id IS NULL OR memory_id = :memory_id)
+    LIMIT :limit
+);
+
 -- name: prune
 -- Remove what was resolved long ago.
 DELETE FROM inconsistencies

@@ -106,6 +106,10 @@ WHERE id IN (
     LIMIT :limit
 );
 
+-- name: remove
+-- Remove a run, unless somebody runs it.
+DELETE FROM runs WHERE id = ? AND (state <> 'running' OR expires_at IS NULL OR expires_at < ?);
+
 -- name: lease
 -- Who holds a name.
 SELECT holder, token, expires_at FROM leases WHERE name = :name;

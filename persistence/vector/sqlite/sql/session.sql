@@ -22,6 +22,10 @@ BEGIN IMMEDIATE;
 -- Begin a snapshot.
 BEGIN;
 
+-- name: take
+-- Read something, so that the snapshot is of now.
+SELECT one FROM store_info;
+
 -- name: commit
 -- Commit.
 COMMIT;
