@@ -23,7 +23,7 @@ demo: $(STAMP)  ## Import this repository's history into both stores, and show w
 	@$(BIN)/diptych demo
 
 test: $(STAMP)  ## Run the tests, against real PostgreSQL and real Neo4j
-	@$(BIN)/pytest -m "not long" -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -m "not long" -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(STAMP)  ## Run the tests that take minutes
 	@$(BIN)/pytest -m long --timeout 1800 $(ARGS)

@@ -49,6 +49,9 @@ class Pool:
             configure=self.configure,
             check=self._check,
             timeout=self._connect_timeout,
+            # After that the pool tries no more by itself, at intervals that grow with the outage; whoever asks for a
+            # connection next has it try at once.
+            reconnect_timeout=self._connect_timeout,
             name="diptych",
         )
         try:
