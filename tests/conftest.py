@@ -9,6 +9,7 @@ With pytest-xdist each worker has servers of its own.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -128,6 +129,19 @@ def started(make: Callable[[Path], LocalServer]) -> Iterator[ServerUnderTest]:
         server = ServerUnderTest(make(folder))
         run_now(server.start)
         yield server
+
+
+def installed(*packages: str) -> str | None:
+    """Install packages of Debian's, one process after another; return why it could not be done, None where it was."""
+    apt = shutil.which("apt-get")
+    if apt is None or os.geteuid() != 0:
+        return f"Try: apt-get install {' '.join(packages)}."
+    with Path(tempfile.gettempdir(), "diptych-test-packages.lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in ([apt, "update", "-q"], [apt, "install", "-y", "-q", *packages]):
+            ran = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    return f"{' and '.join(packages)}: {ran.stderr.strip()[-300:]}" if ran.returncode else None
 
 
 def missing(reason: str) -> None:

@@ -10,6 +10,9 @@ import pytest
 from api.cli.backing.passphrase import VARIABLE
 from tests.acceptance.test_cli_moving import remember
 
+#: Many processes one after another: minutes together.
+pytestmark = pytest.mark.long
+
 MANY = 20
 
 
@@ -41,7 +44,6 @@ def test_a_backup_comes_back_on_another_backend(diptych, sqlite):
     assert first[1:-1] == second[1:-1]
 
 
-@pytest.mark.long
 def test_a_cron_job(diptych):
     """Incremental backups with retention: what is kept stands on what is kept."""
     remember(diptych, MANY)
@@ -55,7 +57,6 @@ def test_a_cron_job(diptych):
     assert (ran.code, ran.json["damaged"]) == (0, 0)
 
 
-@pytest.mark.long
 def test_passphrases(diptych, sqlite):
     """A passphrase comes from a file or the environment, never from the arguments; a wrong one has its own sentence."""
     remember(diptych, 3)
@@ -100,7 +101,6 @@ def test_a_truth_that_is_not_there_is_no_empty_backup(bare):
     assert not (bare.folder / "b").exists()
 
 
-@pytest.mark.long
 def test_a_backup_without_names_needs_a_path(diptych):
     """`backup` alone shows its help; a folder that is called like a command is meant by ./list."""
     assert "Usage: diptych backup" in diptych("backup").out + diptych("backup").err
@@ -109,7 +109,6 @@ def test_a_backup_without_names_needs_a_path(diptych):
     assert (diptych.folder / "list").is_dir()
 
 
-@pytest.mark.long
 def test_both_stores_are_in_step_after_a_restore(paired):
     """What a restore writes is listed for the graph: after the relay a full check finds both in step."""
     remember(paired, MANY)
@@ -122,7 +121,6 @@ def test_both_stores_are_in_step_after_a_restore(paired):
     assert paired("check", "--depth", "full", "--json").json["in_step"]
 
 
-@pytest.mark.long
 def test_a_graph_that_is_ahead(paired):
     """Truth alone was put back to an older copy by its own tool: repair and relay bring both in step."""
     truth = paired.folder / "truth.db"
