@@ -79,6 +79,15 @@ async def test_one_tenant_s_key_is_not_asked_for_the_tenant(served: Served):
         assert (await done(everyone, "remember", content="x", user_id="bob"))["user_id"] == "bob"
 
 
+async def test_a_tenants_state_is_its_own(served: Served):
+    """What was checked of another tenant since does not hide a tenant's own last check."""
+    async with served.connect("ada-admin") as ada, served.connect("bob-admin") as bob:
+        own = await done(ada, "check")
+        await done(bob, "check")
+        status = await done(ada, "status")
+    assert status["last_check"]["quick"]["run_id"] == own["run_id"]
+
+
 async def test_tenants_are_walls(served: Served):
     """Another tenant's memory, run and numbers are like those that are not there, by every way in."""
     async with served.connect("ada-admin") as ada, served.connect("bob-admin") as bob:
