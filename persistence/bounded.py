@@ -20,6 +20,15 @@ log = get_logger("calls")
 CANCEL_AGAIN = 2.0
 
 
+def being_cancelled() -> bool:
+    """Whether somebody has asked the current task to end.
+
+    A CancelledError where this is False came from something that the task awaits, and is that thing's failure alone.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Calls:
     """The calls of one service: each is given a time, all are seen to their end at ``close``."""
 

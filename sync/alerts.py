@@ -12,6 +12,7 @@ checks included. ``first_seen``: when the oldest of them was first seen. It hold
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from uuid import UUID
 import anyio
 import anyio.to_thread
 
+from persistence.bounded import being_cancelled
 from persistence.errors import ConfigurationError, PersistenceError
 from persistence.log import get_logger
 from persistence.ports.runs import Depth, Kind
@@ -111,6 +113,12 @@ async def _told(hook: Hook, alert: Alert) -> bool:
             await _call(hook, alert)
     except PersistenceError as error:
         log.warning("An alert could not be told.", action="alert", alert=alert.event.value, reason=error.message)
+        return False
+    except asyncio.CancelledError:
+        if being_cancelled():
+            raise
+        # Let through, it would end the other hooks with it: a group takes it for its own end.
+        log.warning("A hook for alerts was cancelled.", action="alert", alert=alert.event.value)
         return False
     except Exception:
         log.exception("A hook for alerts failed.", action="alert", alert=alert.event.value)

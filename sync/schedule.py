@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+from persistence.bounded import being_cancelled
 from persistence.errors import PersistenceError, RunConflictError
 from persistence.gates import GraphRole
 from persistence.log import get_logger
@@ -42,11 +43,6 @@ LEASE = "auto-sync"
 
 def _utc() -> datetime:
     return datetime.now(UTC)
-
-
-def _cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class AutoSync:
@@ -122,7 +118,7 @@ class AutoSync:
             return
         rest = 0.0
         try:
-            while not _cancelled():  # a cancellation may come out of a turn as another error, and must not be lost
+            while not being_cancelled():  # a cancellation may come out of a turn as another error, and must not be lost
                 await self._sleep(rest)
                 rest = await self.turn()
         finally:

@@ -24,6 +24,7 @@ from api.mcp.app import make_mcp
 from api.mcp.server import make_server
 from api.mcp.wire import taken
 from persistence import AsyncPersistenceService
+from persistence.bounded import being_cancelled
 from persistence.errors import ConfigurationError
 from persistence.log import get_logger
 
@@ -57,8 +58,7 @@ def _left() -> Iterator[None]:
     except ExceptionGroup as errors:
         if errors.split((BrokenPipeError, anyio.BrokenResourceError))[1] is not None:
             raise
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if being_cancelled():
             raise asyncio.CancelledError from errors
         log.info("The client has left without closing its end.", action="mcp.serve")
 
