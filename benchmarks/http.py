@@ -1,6 +1,7 @@
 """What the HTTP layer adds to a ``store``, what many clients at once get, and how soon the status comes.
 
-Client and server share this process, so their common time is in the figures.
+Client and server share this process, so their common time is in the figures; the client is therefore a bare connection
+that sends bytes made beforehand and reads no more of the answer than its end.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Self
 
-import httpx
 import uvicorn
 
 from api.http import ApiConfig, create_app, hosting
@@ -35,25 +37,56 @@ class Sizes:
 
 async def measure(service: Service, sizes: Sizes, seed: int) -> AsyncIterator[Section]:
     """Measure on an open service."""
-    async with _serving(service) as client:
-        yield await _added(service, client, sizes.writes, Workload(seed))
-        yield await _many(client, sizes.seconds, seed)
-        yield await _status(client)
+    async with _serving(service) as port:
+        async with Client(port) as client:
+            yield await _added(service, client, sizes.writes, Workload(seed))
+        yield await _many(port, sizes.seconds, seed)
+        yield await _status(port)
+
+
+class Client:
+    """One connection that is kept open."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def __aenter__(self) -> Self:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+    async def post(self, body: bytes) -> int:
+        """Send a memory; return the status."""
+        return await self._ask(
+            b"POST /memories HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+
+    async def status(self) -> int:
+        """Ask for the state of the stores; return the status."""
+        return await self._ask(b"GET /persistence/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+    async def _ask(self, request: bytes) -> int:
+        self._writer.write(request)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+        await self._reader.readexactly(int(length))
+        return int(head.split(b" ", 2)[1])
 
 
 @asynccontextmanager
-async def _serving(service: Service) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve the service on localhost, and yield a client of it."""
+async def _serving(service: Service) -> AsyncIterator[int]:
+    """Serve the service on localhost, and yield the port."""
     async with hosting(service.memories, ApiConfig(rate_limit="")) as host:
         config = uvicorn.Config(create_app(host), port=0, log_config=None, access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110  # it does not tell
             await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        limits = httpx.Limits(max_connections=CLIENTS)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60) as client:
-            yield client
+        yield server.servers[0].sockets[0].getsockname()[1]
         server.should_exit = True
         await serving
 
@@ -62,11 +95,7 @@ def _body(item: Item) -> bytes:
     return json.dumps(item.fields(), default=lambda array: array.tolist()).encode()
 
 
-async def _post(client: httpx.AsyncClient, body: bytes) -> int:
-    return (await client.post("/memories", content=body, headers={"Content-Type": "application/json"})).status_code
-
-
-async def _added(service: Service, client: httpx.AsyncClient, writes: int, work: Workload) -> Section:
+async def _added(service: Service, client: Client, writes: int, work: Workload) -> Section:
     """Store by a call and by a request, in turns; as many before that are not counted."""
     ways: dict[str, list[float]] = {"service call": [], "HTTP": []}
     for start in range(0, 2 * writes, BLOCK):
@@ -77,7 +106,7 @@ async def _added(service: Service, client: httpx.AsyncClient, writes: int, work:
             for item in work.items(BLOCK, f"http {name}"):
                 ready, body = await service.ready([item]), _body(item)
                 started = time.perf_counter()
-                await (service.store(ready) if name == "service call" else _post(client, body))
+                await (service.store(ready) if name == "service call" else client.post(body))
                 seconds.append(time.perf_counter() - started)
             await service.rest()
     return _added_section(ways, writes)
@@ -102,10 +131,10 @@ class _Tally:
     errors: int = 0
 
 
-async def _many(client: httpx.AsyncClient, seconds: float, seed: int) -> Section:
+async def _many(port: int, seconds: float, seed: int) -> Section:
     """Have many clients store at once, for so long."""
     tally, until = _Tally(), time.perf_counter() + seconds
-    await asyncio.gather(*[_one_of_many(client, until, Workload(seed + 1 + i), i, tally) for i in range(CLIENTS)])
+    await asyncio.gather(*[_one_of_many(port, until, Workload(seed + 1 + i), i, tally) for i in range(CLIENTS)])
     title = f"http_many: {CLIENTS} clients store at once for {seconds:g} s"
     figures = {
         "requests": float(len(tally.seconds)),
@@ -119,25 +148,28 @@ async def _many(client: httpx.AsyncClient, seconds: float, seed: int) -> Section
     return section
 
 
-async def _one_of_many(client: httpx.AsyncClient, until: float, work: Workload, number: int, tally: _Tally) -> None:
-    while time.perf_counter() < until:
-        for item in work.items(BLOCK, f"http many {number}"):
-            body = _body(item)
-            started = time.perf_counter()
-            status = await _post(client, body)
-            tally.seconds.append(time.perf_counter() - started)
-            tally.errors += status != httpx.codes.CREATED
-            if time.perf_counter() >= until:
-                return
+async def _one_of_many(port: int, until: float, work: Workload, number: int, tally: _Tally) -> None:
+    async with Client(port) as client:
+        while time.perf_counter() < until:
+            for item in work.items(BLOCK, f"http many {number}"):
+                body = _body(item)
+                started = time.perf_counter()
+                status = await client.post(body)
+                tally.seconds.append(time.perf_counter() - started)
+                tally.errors += status != HTTPStatus.CREATED
+                if time.perf_counter() >= until:
+                    return
 
 
-async def _status(client: httpx.AsyncClient) -> Section:
+async def _status(port: int) -> Section:
     """Ask for the status, one time after another."""
     took = []
-    for _ in range(STATUSES):
-        started = time.perf_counter()
-        (await client.get("/persistence/status")).raise_for_status()
-        took.append(time.perf_counter() - started)
+    async with Client(port) as client:
+        for _ in range(STATUSES):
+            started = time.perf_counter()
+            if await client.status() != HTTPStatus.OK:
+                raise RuntimeError("the stores are not healthy")
+            took.append(time.perf_counter() - started)
     p50, p99 = percentile(took, 0.5) * 1000, percentile(took, 0.99) * 1000
     section = Section(
         "http_status", "http_status: GET /persistence/status", [Line("HTTP", {"p50_ms": p50, "p99_ms": p99})]

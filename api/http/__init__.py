@@ -3,7 +3,7 @@
 from api.http.app import create_app
 from api.http.caller import Authenticate, authenticating, needs
 from api.http.faces import Face
-from api.http.host import Host, host_of, hosting
+from api.http.host import Host, host_of, hosted, hosting
 from api.http.mounting import mount
 from api.http.settings import ApiConfig
 
@@ -15,6 +15,7 @@ __all__ = [
     "authenticating",
     "create_app",
     "host_of",
+    "hosted",
     "hosting",
     "mount",
     "needs",

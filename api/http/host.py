@@ -46,6 +46,11 @@ def set_host(request: Request, host: Host) -> None:
 
 
 def host_of(request: Request) -> Host:
-    """Return the host that a route of ours stands on, in whatever app; a dependency: `Annotated[Host, Depends(…)]`."""
+    """Return the host that a route of ours stands on, in whatever app."""
     host: Host = getattr(request.state, _KEPT)
     return host
+
+
+async def hosted(request: Request) -> Host:
+    """Return the same, as a dependency: one that is no coroutine function would be called in a thread."""
+    return host_of(request)

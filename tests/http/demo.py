@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.access import ADMIN, READ, WRITE, Principal
-from api.http import Host, host_of, needs
+from api.http import Host, hosted, needs
 from persistence import errors
 
 TOLD = "what a driver says, with a password"
@@ -87,6 +87,6 @@ async def events(request: Request, caller: Annotated[Principal, Depends(needs(RE
 
 
 async def count(
-    user_id: str, host: Annotated[Host, Depends(host_of)], caller: Annotated[Principal, Depends(needs(READ))]
+    user_id: str, host: Annotated[Host, Depends(hosted)], caller: Annotated[Principal, Depends(needs(READ))]
 ) -> dict[str, int | None]:
     return {"count": (await host.memories.count(user_id=user_id)).value}

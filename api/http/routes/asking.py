@@ -10,12 +10,12 @@ from fastapi import Depends, Path, Request
 
 from api.access import ADMIN, READ, WRITE, Principal
 from api.http.caller import needs
-from api.http.host import Host, host_of
+from api.http.host import Host, hosted
 from api.http.models.problem import problems
 from persistence.errors import InvalidInputError
 from persistence.text import Name
 
-Hosted = Annotated[Host, Depends(host_of)]
+Hosted = Annotated[Host, Depends(hosted)]
 Reader = Annotated[Principal, Depends(needs(READ))]
 Writer = Annotated[Principal, Depends(needs(WRITE))]
 Operator = Annotated[Principal, Depends(needs(ADMIN))]
@@ -46,7 +46,12 @@ def answers(model: Any, *failures: int, status: int = 200, also: Mapping[Any, An
     }
 
 
-def location(request: Request, name: str, ids: Mapping[str, str], query: Mapping[str, str]) -> dict[str, str]:
+def location(request: Request, name: str, ids: Mapping[str, str]) -> dict[str, str]:
     """Return the header that says where a thing is; ids are percent-encoded, whatever they hold."""
     path = request.url_for(name, **{key: quote(value, safe="") for key, value in ids.items()}).path
-    return {"Location": f"{path}?{urlencode(query)}" if query else path}
+    return {"Location": path}
+
+
+def beneath(request: Request, id: str, query: Mapping[str, str]) -> dict[str, str]:  # noqa: A002  # the field's name
+    """Return the header that says where a thing is that was put into the collection which the request was sent to."""
+    return {"Location": f"{request.url.path}/{quote(id, safe='')}?{urlencode(query)}"}

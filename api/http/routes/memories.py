@@ -25,16 +25,13 @@ from api.http.models.memories import (
     ResultTold,
     SearchAsked,
 )
-from api.http.routes.asking import Hosted, MemoryId, Reader, Writer, answers, location, tenant_of
+from api.http.routes.asking import Hosted, MemoryId, Reader, Writer, answers, beneath, tenant_of
 from api.http.routes.preconditions import IfMatch, IfNoneMatch, etag, expected, known
 from api.http.routes.repeating import refuse_another
 from api.shapes import deleted_all_json, memory_json, page_json, result_json, search_json
 from persistence.errors import BulkInterruptedError, GraphUnavailableError, InvalidInputError, MemoryNotFoundError
 from persistence.results import Outcome, PersistenceResult, SearchResult
 from persistence.text import Name
-
-#: The name of the route to a memory.
-MEMORY = "diptych_memory"
 
 IdempotencyKey = Annotated[
     Name | None, Header(description="Stands in for an id: repeating the request with the same key stores it once.")
@@ -57,7 +54,7 @@ async def store(
     _refuse_undone(result)
     response.status_code = 201 if result.changed else 200
     response.headers.update(etag(result.version))
-    response.headers.update(location(request, MEMORY, {"id": result.id}, {"user_id": user_id}))
+    response.headers.update(beneath(request, result.id, {"user_id": user_id}))
     return _stored(result)
 
 
@@ -231,7 +228,7 @@ def make_router() -> APIRouter:
     router.add_api_route("/batch", store_many, methods=["POST"], **answers(BatchTold, *body, status=201, also=partly))
     router.add_api_route("/search", search, methods=["POST"], **answers(HitsTold, *body))
     router.add_api_route("/{id:path}/related", related, **answers(HitsTold, 404))
-    router.add_api_route("/{id:path}", get_memory, name=MEMORY, **answers(MemoryTold, 404, also=unchanged))
+    router.add_api_route("/{id:path}", get_memory, **answers(MemoryTold, 404, also=unchanged))
     router.add_api_route("/{id:path}", patch, methods=["PATCH"], **answers(ResultTold, 404, 412, *body))
     router.add_api_route("/{id:path}", delete, methods=["DELETE"], **answers(ResultTold, 404, 412))
     return router

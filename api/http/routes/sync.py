@@ -74,7 +74,7 @@ def _order(asked: SyncAsked, caller: Principal) -> Order:
 
 def run_response(request: Request, run: Run) -> Response:
     """Return the report of a run that has one, else the run."""
-    where = location(request, RUN, {"run_id": str(run.id)}, {})
+    where = location(request, RUN, {"run_id": str(run.id)})
     if run.finished_at is not None and run.report is not None and "run_id" in run.report:
         told: ReportTold = REPORTS[run.kind].model_validate(run.report)
         return JSONResponse(told.model_dump(mode="json", exclude_unset=True), 200, where)
