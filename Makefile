@@ -14,7 +14,7 @@ PYTHONS := python3.13 python3.12 python3.11 python3.14 python3
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 COMPILE := compile -q --universal --python-version 3.11 --generate-hashes --all-extras --group dev --no-header
 
-.PHONY: help demo test test-long lint lint-code lint-types lint-imports lint-lock format lock model simulate bench bench-import bench-sync clean
+.PHONY: help demo test test-long faults lint lint-code lint-types lint-imports lint-lock format lock model simulate bench bench-import bench-sync clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -23,10 +23,13 @@ demo: $(STAMP)  ## Import this repository's history into both stores, and show w
 	@$(BIN)/diptych demo
 
 test: $(STAMP)  ## Run the tests, against real PostgreSQL and real Neo4j
-	@$(BIN)/pytest -m "not long" -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -m "not long and not faults" -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(STAMP)  ## Run the tests that take minutes
 	@$(BIN)/pytest -m long --timeout 1800 $(ARGS)
+
+faults: $(STAMP)  ## Break it at every point, on real servers, and show what was lost
+	@$(BIN)/pytest -m faults --timeout 3600 -rA $(ARGS)
 
 simulate: $(STAMP)  ## Run SEEDS simulated worlds, and print the command that replays each one that breaks a rule
 	@$(BIN)/python -m tests.faults.simulator --seeds $(SEEDS) $(ARGS)
