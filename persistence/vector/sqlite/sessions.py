@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -125,7 +125,7 @@ class Sessions:
     async def _on_thread(self, work: Callable[[], T], stop: Callable[[], None] = lambda: None) -> T:
         if self._threads is None:
             raise not_open()
-        return await _to_the_end(asyncio.get_running_loop().run_in_executor(self._threads, work), stop)
+        return await _to_the_end(self._threads.submit(work), stop)
 
 
 class _Still(Sessions):
@@ -144,26 +144,33 @@ class _Still(Sessions):
 
 async def _finished(threads: ThreadPoolExecutor, sessions: list[Session]) -> None:
     """Close the connections, and let the threads go."""
-    loop = asyncio.get_running_loop()
     try:
-        await _to_the_end(asyncio.gather(*(loop.run_in_executor(threads, session.close) for session in sessions)))
+        await _to_the_end(threads.submit(_close, sessions))
     finally:
         threads.shutdown(wait=False)
 
 
-async def _to_the_end(future: asyncio.Future[T], stop: Callable[[], None] = lambda: None) -> T:
-    """Wait for threads. Cancelled, tell them to stop, and wait all the same, however often that is cancelled.
+def _close(sessions: list[Session]) -> None:
+    for session in sessions:
+        session.close()
 
-    A thread must not be left alone with a connection.
+
+async def _to_the_end(future: Future[T], stop: Callable[[], None] = lambda: None) -> T:
+    """Wait for a thread. Cancelled, tell it to stop, and wait all the same, however often that is cancelled.
+
+    A thread must not be left alone with a connection. (``asyncio.shield`` takes a turn of the loop more.)
     """
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    future.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
     try:
-        return await asyncio.shield(future)
+        await ended.wait()
     except asyncio.CancelledError:
         stop()
-        while not future.done():
+        while not ended.is_set():
             with suppress(asyncio.CancelledError):
-                await asyncio.wait([future])
+                await ended.wait()
         raise
+    return future.result()
 
 
 class Part:

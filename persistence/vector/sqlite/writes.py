@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from persistence.errors import InvalidInputError
 from persistence.ports.outbox import Key
 from persistence.ports.vector import MemoryDelete, MemoryWrite, Resolution, Tracking, WriteReceipt
 from persistence.records import Memory
+from persistence.vector.payloads import encode
 from persistence.vector.sqlite import rows as r
 from persistence.vector.sqlite.guard import Found, Store, Verdict, Wish, found_of, judge
 from persistence.vector.sqlite.queries import Queries
@@ -109,15 +109,19 @@ class Writes(Part):
 
 def look_up(session: Session, keys: Sequence[Key]) -> list[Found]:
     """Return what there is of each key, by one statement for each tenant."""
+    if len(keys) == 1:
+        return _look_up(session, keys[0].user_id, [keys[0].id])
     places: dict[str, list[int]] = {}
     for place, key in enumerate(keys):
         places.setdefault(key.user_id, []).append(place)
     found: dict[int, Found] = {}
     for user_id, own in places.items():
-        ids = json.dumps([keys[place].id for place in own], ensure_ascii=False)
-        rows = session.rows(_FOUND, {"user_id": user_id, "ids": ids})
-        found |= zip(own, map(found_of, rows), strict=True)
+        found |= zip(own, _look_up(session, user_id, [keys[place].id for place in own]), strict=True)
     return [found[place] for place in range(len(keys))]
+
+
+def _look_up(session: Session, user_id: str, ids: Sequence[str]) -> list[Found]:
+    return [found_of(row) for row in session.rows(_FOUND, {"user_id": user_id, "ids": encode(ids)})]
 
 
 def _check_batch(writes: Sequence[MemoryWrite]) -> None:
