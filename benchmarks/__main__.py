@@ -29,6 +29,8 @@ from benchmarks.sides.raw import Raw
 from benchmarks.sides.service import Service
 from benchmarks.sides.side import Side
 from benchmarks.sync import bench as upkeep
+from benchmarks.sync.filling import plan
+from benchmarks.sync.stage import staged
 from benchmarks.table import conclude, show
 from persistence.graph.neo4j.address import parse
 
@@ -65,6 +67,7 @@ class Options:
     import_lines: int
     sync_memories: int
     http_seconds: float
+    http_memories: int
     seed: int
     naive: bool
     profile: bool
@@ -87,6 +90,7 @@ def main(
     import_lines: Annotated[int, typer.Option(min=100, help="Lines of the import.")] = 20_000,
     sync_memories: Annotated[int, typer.Option(min=10_000, help="Memories that are checked.")] = 100_000,
     http_seconds: Annotated[float, typer.Option(min=1, help="Seconds for which many clients write at once.")] = 60,
+    http_memories: Annotated[int, typer.Option(min=10_000, help="Memories of which the status is asked.")] = 100_000,
     seed: Annotated[int, typer.Option(help="The seed of the memories.")] = 1,
     postgres_url: Annotated[str | None, typer.Option(help="A PostgreSQL with pgvector; else one is started.")] = None,
     neo4j_url: Annotated[str | None, typer.Option(help="A Neo4j for benchmarks ALONE; else one is started.")] = None,
@@ -95,7 +99,7 @@ def main(
     backend: Annotated[list[Backend] | None, typer.Option(help="Of the backends, this alone; may be repeated.")] = None,
 ) -> None:
     """Measure the service beside raw statements and beside a naive pair, on real servers."""
-    sizes = writes, memories, repetitions, import_lines, sync_memories, http_seconds
+    sizes = writes, memories, repetitions, import_lines, sync_memories, http_seconds, http_memories
     options = Options(tuple(only or Part), *sizes, seed, naive, profile, tuple(backend or Backend))
     asyncio.run(_main(options, postgres_url, neo4j_url))
 
@@ -217,6 +221,9 @@ class _Bench:
                 yield section
         finally:
             await service.close()
+        filling = plan(self.options.http_memories, self.options.seed)
+        async with staged(filling, self.urls, driver, SCHEMAS[5], self.say) as stage:
+            yield await http.measure_status(stage)
 
     def _graph(self) -> tuple[neo4j.AsyncDriver, tuple[str, str]]:
         """Return the driver and both URLs, where there is a graph."""

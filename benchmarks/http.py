@@ -20,7 +20,9 @@ import uvicorn
 from api.http import ApiConfig, create_app, hosting
 from benchmarks.results import Line, Section, Target, percentile
 from benchmarks.sides.service import Service
+from benchmarks.sync.stage import Stage
 from benchmarks.workload import Item, Workload
+from persistence import AsyncPersistenceService
 
 #: Milliseconds that HTTP may add to a store at p50, and that the status may take.
 ADDED_MS, STATUS_MS = 3.0, 50.0
@@ -36,12 +38,23 @@ class Sizes:
 
 
 async def measure(service: Service, sizes: Sizes, seed: int) -> AsyncIterator[Section]:
-    """Measure on an open service."""
-    async with _serving(service) as port:
+    """Measure writes on an open service."""
+    async with _serving(service.memories) as port:
         async with Client(port) as client:
             yield await _added(service, client, sizes.writes, Workload(seed))
         yield await _many(port, sizes.seconds, seed)
-        yield await _status(port)
+
+
+async def measure_status(stage: Stage) -> Section:
+    """Measure how soon the status comes, of all tenants and of the large one, on stores that are filled."""
+    section = Section("http_status", f"http_status: GET /persistence/status, {stage.plan.memories:,} memories")
+    async with _serving(stage.memories) as port, Client(port) as client:
+        for name, query in {"of all tenants": "", "of the large one": f"?user_id={stage.plan.large.user_id}"}.items():
+            line = await _status(name, client, f"/persistence/status{query}")
+            section.lines.append(line)
+            p50 = line.figures["p50_ms"]
+            section.targets.append(Target(f"http, ms for the status {name} at p50", p50, STATUS_MS, at_most=True))
+    return section
 
 
 class Client:
@@ -65,9 +78,9 @@ class Client:
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         )
 
-    async def status(self) -> int:
-        """Ask for the state of the stores; return the status."""
-        return await self._ask(b"GET /persistence/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    async def get(self, path: str) -> int:
+        """Ask for a path; return the status."""
+        return await self._ask(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
 
     async def _ask(self, request: bytes) -> int:
         self._writer.write(request)
@@ -78,9 +91,9 @@ class Client:
 
 
 @asynccontextmanager
-async def _serving(service: Service) -> AsyncIterator[int]:
+async def _serving(memories: AsyncPersistenceService) -> AsyncIterator[int]:
     """Serve the service on localhost, and yield the port."""
-    async with hosting(service.memories, ApiConfig(rate_limit="")) as host:
+    async with hosting(memories, ApiConfig(rate_limit="")) as host:
         config = uvicorn.Config(create_app(host), port=0, log_config=None, access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve())
@@ -161,18 +174,13 @@ async def _one_of_many(port: int, until: float, work: Workload, number: int, tal
                     return
 
 
-async def _status(port: int) -> Section:
-    """Ask for the status, one time after another."""
+async def _status(name: str, client: Client, path: str) -> Line:
+    """Ask for the status, one time after another, the first time included."""
     took = []
-    async with Client(port) as client:
-        for _ in range(STATUSES):
-            started = time.perf_counter()
-            if await client.status() != HTTPStatus.OK:
-                raise RuntimeError("the stores are not healthy")
-            took.append(time.perf_counter() - started)
+    for _ in range(STATUSES):
+        started = time.perf_counter()
+        if await client.get(path) != HTTPStatus.OK:
+            raise RuntimeError("the stores are not healthy")
+        took.append(time.perf_counter() - started)
     p50, p99 = percentile(took, 0.5) * 1000, percentile(took, 0.99) * 1000
-    section = Section(
-        "http_status", "http_status: GET /persistence/status", [Line("HTTP", {"p50_ms": p50, "p99_ms": p99})]
-    )
-    section.targets.append(Target("http, ms for the status at p50", p50, STATUS_MS, at_most=True))
-    return section
+    return Line(name, {"p50_ms": p50, "p99_ms": p99, "first_ms": took[0] * 1000})

@@ -19,7 +19,7 @@ from persistence.watching import Watching
 from sync.asked import Asked
 from sync.check import Check, Position
 from sync.extract import Extraction
-from sync.journal import Journal, RunStoppedError
+from sync.journal import JOURNAL_TIME, LEAVING_TIME, Journal, RunStoppedError
 from sync.model import CheckReport, OnProgress, RebuildReport, RepairReport, SyncResult
 from sync.orphans import Orphans
 from sync.outcome import Progressing, check_report, rebuild_report, repair_report
@@ -273,17 +273,18 @@ async def led(journal: Journal, work: Callable[[], Coroutine[Any, Any, T]]) -> T
             raise RunCancelledError(None, journal.id) from None
         except asyncio.CancelledError:
             with contextlib.suppress(LeaseLostError):  # whoever has it now goes on with it
-                await asyncio.shield(leave(journal, RunState.INTERRUPTED, {"interrupted": "its call was cancelled"}))
+                report = {"interrupted": "its call was cancelled"}
+                await asyncio.shield(leave(journal, RunState.INTERRUPTED, report, within=LEAVING_TIME))
             raise
         except PersistenceError as error:
             await leave(journal, RunState.FAILED, {"error": error.message})
             raise
 
 
-async def leave(journal: Journal, state: RunState, report: Mapping[str, Any]) -> None:
+async def leave(journal: Journal, state: RunState, report: Mapping[str, Any], *, within: float = JOURNAL_TIME) -> None:
     """End the run, as far as its store can be reached; otherwise its lease ends by itself."""
     try:
-        await journal.finish(state, report)
+        await journal.finish(state, report, within=within)
     except STOPPING as error:
         log.warning("The record of a run could not be finished.", action="finish_run", reason=error.message)
 

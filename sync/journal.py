@@ -20,6 +20,8 @@ log = get_logger("sync")
 
 #: Seconds that one call on the journal may take.
 JOURNAL_TIME = 30.0
+#: Seconds that a run whose call was cancelled has for saying so: whoever ends may have to end soon. Its lease runs out.
+LEAVING_TIME = 5.0
 #: A lease is renewed this often in its time.
 RENEWALS = 3
 #: Seconds between two looks at a run that is in the way.
@@ -91,11 +93,11 @@ class Journal:
             lambda: store.resolve_unseen(run.id, run.token, run.user_id, depth, since), Deadline(JOURNAL_TIME)
         )
 
-    async def finish(self, state: RunState, report: Mapping[str, Any]) -> None:
-        """End the run, or leave it to be resumed."""
+    async def finish(self, state: RunState, report: Mapping[str, Any], *, within: float = JOURNAL_TIME) -> None:
+        """End the run, or leave it to be resumed, ``within`` so many seconds."""
         store, run = self._truth.store, self.run
         self.run = await self._truth.change(
-            lambda: store.finish_run(run.id, run.token, state, report), Deadline(JOURNAL_TIME)
+            lambda: store.finish_run(run.id, run.token, state, report), Deadline(within)
         )
 
     @asynccontextmanager

@@ -40,6 +40,7 @@ class Stage:
     graph: Neo4jGraph
     db: Connection
     driver: neo4j.AsyncDriver
+    memories: AsyncPersistenceService
     sync: AsyncSyncService
 
     async def check(
@@ -76,7 +77,7 @@ async def staged(
             await vector._sessions.configure(db)  # noqa: SLF001  # the same session settings on both sides
             await db.execute("SET statement_timeout = 0")
             await fill(plan, db, graph, say)
-            yield Stage(plan, urls, config, vector, graph, db, driver, AsyncSyncService(memories))
+            yield Stage(plan, urls, config, vector, graph, db, driver, memories, AsyncSyncService(memories))
 
 
 def _of(urls: Urls) -> str:

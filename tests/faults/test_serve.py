@@ -22,8 +22,9 @@ from sync import AsyncSyncService, Depth, RunState
 from tests.faults.drifts import fill
 from tests.faults.stores import ALICE, BOB, Stores, draft
 
-#: Seconds in which a server that was told to stop has ended.
-IN_TIME = 10.0
+#: Seconds in which a server that was told to stop has ended, and has while a store answers nothing: less than those
+#: after which a supervisor would kill it.
+IN_TIME, IN_FROZEN_TIME = 10.0, 30.0
 CLIENTS, BEFORE, FILLED = 8, 120, 300
 
 
@@ -56,7 +57,7 @@ class Serving:
 
     async def ended(self) -> int:
         """Wait for the end of the process; return its exit code."""
-        return await asyncio.wait_for(self.process.wait(), 30)
+        return await asyncio.wait_for(self.process.wait(), 60)
 
 
 @asynccontextmanager
@@ -129,6 +130,27 @@ async def _nothing_is_lost(stores: Stores, acknowledged: list[Key], run_id: UUID
         assert [entry for entry in await stores.outbox() if not entry["due"]] == []
         await memories.drain()
         await stores.assert_in_step()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("which", ["neo4j_server", "postgres_server"])
+async def test_told_to_stop_while_a_store_is_frozen(
+    own: Stores, tmp_path: Path, request: pytest.FixtureRequest, which: str
+) -> None:
+    """Told to stop while a store answers nothing, it ends with 0 all the same, and what it said yes to is there."""
+    async with serving(own, tmp_path) as server:
+        clients = [asyncio.create_task(server.write()) for _ in range(CLIENTS)]
+        await asyncio.wait_for(server.enough.wait(), 60)
+        with request.getfixturevalue(which).frozen():
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            code = await server.ended()
+            took = time.monotonic() - began
+        await asyncio.gather(*clients)
+    assert code == 0
+    assert took < IN_FROZEN_TIME
+    truth = await own.truth()
+    assert [key for key in server.acknowledged if key not in truth] == []
 
 
 async def test_told_to_stop_while_it_starts(stores: Stores, tmp_path: Path) -> None:
