@@ -48,7 +48,10 @@ class Guard:
             await taken.refusal().response(request_id_of(scope))(scope, receive, _with_headers(taken, send))
 
     async def _count(self, principal: Principal) -> Taken | None:
-        return None if principal is LOCAL else await self._limiter.take(principal.name)
+        """Count a request; of two tenants each has its own count, even where their tokens name the same subject."""
+        if principal is LOCAL:
+            return None
+        return await self._limiter.take(repr((principal.name, principal.user_id)))
 
 
 def _is_probe(scope: Scope) -> bool:

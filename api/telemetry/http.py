@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.access import READ, Denied, Principal
 from api.http.caller import needs
 from api.http.host import Host
+from api.http.models.problem import problems
 from api.telemetry import metrics as m
 from api.telemetry.prometheus import Metrics
 from api.telemetry.request import Request as HttpRequest
@@ -37,7 +38,7 @@ def make_metrics_router(metrics: Metrics) -> APIRouter:
     @router.get(
         "/metrics",
         response_class=Response,
-        responses={200: {"description": "All metrics in an exposition format.", "content": _FORMATS}},
+        responses={200: {"description": "All metrics in an exposition format.", "content": _FORMATS}, **problems()},
     )
     async def metrics_now(request: Request, caller: Annotated[Principal, Depends(needs(READ))]) -> Response:
         """Give all metrics, in the exposition format that Accept asks for. They are of all tenants together."""

@@ -72,7 +72,7 @@ def exporting(environment: Mapping[str, str]) -> TracerProvider | None:
         log.warning("Traces are asked for, but cannot be sent. Try: pip install 'diptych[otel]'.", action="traces")
         return None
     named = {} if "OTEL_SERVICE_NAME" in environment else {"service.name": "diptych"}
-    provider = TracerProvider(resource=Resource.create(named))
+    provider = TracerProvider(resource=Resource.create(named), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from threading import Thread
 
 import anyio.to_thread
 
@@ -12,6 +13,9 @@ from api.telemetry.logs import Lines
 from api.telemetry.together import Together
 from api.telemetry.tracing import exporting, tracing
 from persistence.ports.observer import Observer
+
+#: Seconds that the last spans have to get away at the end: a collector that does not answer must not hold it up.
+LAST_SPANS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +35,6 @@ async def watched(environment: Mapping[str, str], *others: Observer) -> AsyncIte
         yield Watched(Together(*others, traces, Lines()), traces)
     finally:
         if provider is not None:
-            await anyio.to_thread.run_sync(provider.shutdown)
+            sending = Thread(target=provider.shutdown, name="diptych-last-spans", daemon=True)
+            sending.start()
+            await anyio.to_thread.run_sync(sending.join, LAST_SPANS)

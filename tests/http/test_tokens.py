@@ -23,7 +23,8 @@ from api.access.keyset import KeySet
 from api.access.settings import AccessConfig
 from api.access.tokens import Shared, Tokens
 from persistence.errors import ConfigurationError
-from tests.http.keyring import ALICE, Keys
+from tests.http.conftest import Client
+from tests.http.keyring import ALICE, BOB, Keys, bearer
 
 SECRET = b"a secret that is 32 bytes long.."
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -326,3 +327,14 @@ def test_one_source_of_keys(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ConfigurationError, match="only one of") as caught:
         AccessConfig.load()
     assert "must-not-be-shown" not in str(caught.value)
+
+
+async def test_tokens_of_two_tenants_are_counted_apart(client: Client):
+    """A tenant that sends too much is refused, and no other: also where the issuer gives no subject, or one for all."""
+    http = await client(jwt_secret=SECRET.decode(), rate_limit="1/minute")
+    told = {"exp": time.time() + 60, "scope": "read"}
+    statuses = [
+        (await http.get("/memories", headers=bearer(signed({**told, "user_id": tenant})))).status_code
+        for tenant in (ALICE, ALICE, BOB)
+    ]
+    assert statuses == [200, 429, 200]

@@ -191,6 +191,7 @@ async def test_a_read_only_server_refuses_every_action() -> None:
         ("/memory?user_id=bob&id=none", 404),
         ("/memory?user_id=bob", 422),
         ("/inconsistencies?after=-1", 422),
+        ("/inconsistencies?after=9223372036854775808", 422),
         ("/inconsistencies?kind=garbage", 200),
         ("/outbox?state=garbage", 422),
         ("/outbox?after_user=%00&after_id=x", 422),

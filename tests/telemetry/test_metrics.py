@@ -199,8 +199,10 @@ async def test_the_route(seen: Telemetry) -> None:
         assert open_metrics.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
         assert open_metrics.text.endswith("# EOF\n")
         again = samples((await client.get("/metrics")).text)
+        declared = (await client.get("/openapi.json")).json()["paths"]["/metrics"]["get"]["responses"]
     assert again["diptych_http_requests_total", "GET", "/metrics", "2xx"] == 2
     assert again["diptych_http_requests_running",] == 1, "the one that asks"
+    assert {"200", "401", "403", "429", "500"} <= set(declared)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from api.http import ApiConfig, create_app, hosting
 from api.telemetry.serving import telemetry
+from api.telemetry.watched import LAST_SPANS
 from persistence import AsyncPersistenceService
 from tests.telemetry.conftest import Telemetry, samples
 
@@ -66,6 +69,18 @@ async def test_spans_reach_the_collector(collector: tuple[dict[str, str], list[A
                 page = samples((await client.get("/metrics")).text)
     assert page["diptych_writes_total", "store", "in_step"] == 1
     assert {"diptych.store", "write memory", "GET /metrics"} <= {span.name for span in came}
+
+
+async def test_a_collector_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collector that takes the connection and never answers costs the end of the process a moment, no more."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        monkeypatch.setenv(*environment.copy().popitem())
+        async with telemetry(environment) as told:
+            async with AsyncPersistenceService.connect("memory://", "memory://", observer=told.observer) as memories:
+                await memories.store("Ada", user_id="u1")
+            began = time.monotonic()
+    assert time.monotonic() - began < LAST_SPANS + 3
 
 
 async def test_without_a_collector_nothing_is_sent() -> None:

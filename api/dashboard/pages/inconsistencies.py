@@ -25,7 +25,7 @@ async def show(
     kind: str = "",
     user_id: str = "",
     state: Annotated[str, Query(pattern="^(open|former|all)$")] = "open",
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
 ) -> Response:
     """Show a page of inconsistencies."""
     tenant = visitor.named(user_id)
