@@ -495,8 +495,9 @@ class AsyncPersistenceService:
 
         Where the load fails, the index is left for ``diptych schema upgrade``; searches work without it, slowly.
         """
-        store = self._parts.truth.store
-        put_off = await store.begin_load()
+        truth = self._parts.truth
+        store = truth.store
+        put_off = await truth.change(store.begin_load, Deadline(self._parts.config.batch_timeout))
         yield put_off
         if put_off:
             await store.end_load()

@@ -17,6 +17,7 @@ from typing import Any
 from persistence.errors import GraphStoreError
 from persistence.gates import GraphRole
 from persistence.log import get_logger
+from persistence.ports.graph import GraphStore
 from persistence.ports.outbox import Key
 from persistence.ports.runs import Run, RunQuery
 from persistence.ports.vector import VectorStore
@@ -107,16 +108,19 @@ class _Erasing:
 
     async def graph(self) -> bool:
         """Clear what the graph has of the tenant and truth has not; return whether it could not be reached."""
-        gate, user_id = self.memories.parts.graph, self.asked.user_id
+        gate = self.memories.parts.graph
         if gate.role is not GraphRole.REGISTERED or self.asked.memory_id is not None:
             return False
         try:
-            while await gate.ask(lambda store: store.clear(user_id, limit=_PAGE), Deadline(_SECONDS)):
+            while await gate.ask(self._clear_some, Deadline(_SECONDS)):
                 pass
         except GraphStoreError as error:
             log.warning("The graph could not be cleared.", action="erase", reason=error.message)
             return True
         return False
+
+    async def _clear_some(self, store: GraphStore) -> int:
+        return await store.clear(self.asked.user_id, limit=_PAGE, timeout=_SECONDS)
 
     async def found(self) -> int:
         """Remove recorded inconsistencies."""

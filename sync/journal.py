@@ -44,6 +44,7 @@ class Journal:
         self._stop = False
         self._lost: LeaseLostError | None = None
         self._saved_at = 0.0
+        self._held = Deadline(0.0)
 
     @property
     def id(self) -> uuid.UUID:
@@ -67,12 +68,16 @@ class Journal:
         if self._stop:
             raise RunStoppedError
 
+    def held_for(self) -> float:
+        """Return the seconds for which nobody can have taken the run over since the last save, at least."""
+        return self._held.remaining()
+
     async def save(self, cursor: Mapping[str, Any]) -> None:
         """Save how far the run is, whatever was asked of it meanwhile."""
-        store, run = self._truth.store, self.run
+        store, run, held = self._truth.store, self.run, Deadline(self._lease)
         call = lambda: store.save_run(run.id, run.token, cursor, lease=self._lease)  # noqa: E731  # named for one line
         self._stop |= await self._truth.change(call, Deadline(JOURNAL_TIME))
-        self._saved_at = time.monotonic()
+        self._saved_at, self._held = time.monotonic(), held
 
     async def record(self, found: Sequence[Inconsistency]) -> None:
         """Keep what was found."""

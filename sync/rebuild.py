@@ -18,7 +18,7 @@ import anyio.to_thread
 from persistence.errors import GraphStoreError, GraphUnavailableError, GraphWriteExpiredError
 from persistence.follower import graph_write
 from persistence.ports.checking import Doubt, GraphHead
-from persistence.ports.graph import GraphAck, GraphWrite, Verdict
+from persistence.ports.graph import GraphAck, GraphStore, GraphWrite, Verdict
 from persistence.ports.outbox import Key
 from persistence.ports.runs import Depth, Inconsistency, Kind
 from persistence.records import Memory
@@ -38,6 +38,8 @@ GRAPH_TIME = 60.0
 SWEEP_PAGE = 2_000
 ENTITIES_PAGE = 20_000
 CLEAR_BATCH = 5_000
+#: So often a graph, or this process, may take longer over a batch than its lease.
+CLEAR_ATTEMPTS = 3
 
 #: An outage interrupts a rebuild; any other error of a batch is the outbox's to narrow down.
 OUTAGES = (GraphUnavailableError, GraphWriteExpiredError)
@@ -121,17 +123,27 @@ class Rebuild:
     async def _clear(self) -> None:
         """Empty the tenant; every memory keeps its version, so nothing old can come back meanwhile.
 
-        No version tells who may empty what another rebuild has filled since, so each batch asks for the lease first.
+        No version tells who may empty what another rebuild has filled since. So each batch asks for the lease first,
+        and the graph refuses it once that could be another's.
         """
-        user_id, gone = self.scope.user_id or "", 0
+        gone = late = 0
         while True:
             await self._checkpoint()
-            cleared = await self.pair.graph(lambda store: store.clear(user_id, limit=CLEAR_BATCH))
+            try:
+                cleared = await self.pair.graph(self._clear_some)
+            except GraphWriteExpiredError:
+                late += 1
+                if late == CLEAR_ATTEMPTS:
+                    raise
+                continue
             if not cleared:
                 return
             await self.pair.throttle.rows(cleared)
             gone += cleared
             self.progress("clear", gone)
+
+    async def _clear_some(self, store: GraphStore) -> int:
+        return await store.clear(self.scope.user_id or "", limit=CLEAR_BATCH, timeout=self.journal.held_for())
 
     # --- walk ---------------------------------------------------------------------------------------------------
 

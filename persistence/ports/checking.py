@@ -213,10 +213,11 @@ class GraphCheck(Protocol):
         """
         ...
 
-    async def clear(self, user_id: str, *, limit: int) -> int:
+    async def clear(self, user_id: str, *, limit: int, timeout: float) -> int:
         """Take about ``limit`` of a tenant's edges, entities or memories away; return how many, 0 once all are gone.
 
         A live memory at version v becomes a tombstone at v - 1: nothing older than v is accepted then, and v itself
-        is. Edges and entities that are not ours stay.
+        is. Edges and entities that are not ours stay. No version stands against it, so its time has to: nothing of it
+        happens later than ``timeout`` seconds from now, by the graph's own clock (GraphWriteExpiredError).
         """
         ...

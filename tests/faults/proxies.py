@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 #: What is done at a call; its argument is the number of the call, from 1. What it raises the caller gets.
-Hook = Callable[[int], Awaitable[None] | None]
+Hook = Callable[[int], Awaitable[Any] | None]
 
 
 class Hooked:

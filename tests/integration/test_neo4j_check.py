@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from persistence.errors import GraphConflictError
+from persistence.errors import GraphConflictError, GraphWriteExpiredError
 from persistence.graph.neo4j import Neo4jGraph, statements
 from persistence.ports.checking import EVERYTHING, EntityPage, GraphHead, OrphanEntity, Span, StrayEdge
 from persistence.ports.graph import GraphCounts, GraphWrite
@@ -377,7 +377,7 @@ async def test_an_emptied_tenant_leaves_what_is_not_ours(graph):
     await strangers(graph)
     await cypher(graph, LOOSE["of nobody"][0])
     theirs = await graph.read([Key("other", "m")])
-    while await graph.clear("u", limit=2):
+    while await graph.clear("u", limit=2, timeout=60):
         pass
     assert await graph.counts("u") == GraphCounts(0, 4, 2)
     assert await graph.read([Key("other", "m")]) == theirs
@@ -388,13 +388,24 @@ async def test_an_emptied_tenant_leaves_what_is_not_ours(graph):
 
 async def test_an_emptied_node_is_a_tombstone_as_any_other(graph):
     """What is left of a memory says no more than a deleted one does."""
-    while await graph.clear("u", limit=100):
+    while await graph.clear("u", limit=100, timeout=60):
         pass
     (emptied,) = await cypher(graph, OF_M + "RETURN properties(m) AS said, labels(m) AS labels")
     (deleted,) = await cypher(graph, OF_DEAD + "RETURN properties(m) AS said, labels(m) AS labels")
     assert emptied["said"].keys() == deleted["said"].keys()
     assert sorted(emptied["labels"]) == sorted(deleted["labels"])
     assert await graph.heads([M]) == {M: GraphHead(VERSION - 1, None, live=False)}
+
+
+async def test_the_servers_clock_refuses_a_late_clear(graph):
+    """A clear that arrives late by the server's clock takes nothing away; then the clock is measured anew."""
+    assert graph._clock._offset is not None
+    graph._clock._offset -= 120_000
+    before = await graph.counts("u")
+    with pytest.raises(GraphWriteExpiredError):
+        await graph.clear("u", limit=2, timeout=60)
+    assert await graph.counts("u") == before
+    assert await graph.clear("u", limit=2, timeout=60) > 0
 
 
 async def test_writers_lose_nothing_to_one_who_empties(graph):
@@ -407,7 +418,7 @@ async def test_writers_lose_nothing_to_one_who_empties(graph):
             await persisted(graph, newest[key])
 
     async def emptier() -> None:
-        while await retried(lambda: graph.clear("u", limit=2)) or not all(task.done() for task in writers):
+        while await retried(lambda: graph.clear("u", limit=2, timeout=60)) or not all(task.done() for task in writers):
             pass
 
     writers = [asyncio.create_task(writer(key)) for key in newest]
@@ -455,7 +466,7 @@ async def plan_of(graph: Neo4jGraph, how: str, statement: str, **given: Any) -> 
 
 GIVEN = {
     "user_id": "u", "id": "", "type": "", "key": "", "limit": 10, "most": 10, "low": 0, "high": EVERYTHING.high,
-    "width": 1, "generation": 1, "batch": {},
+    "width": 1, "generation": 1, "batch": {}, "not_after": 2**62,
 }  # fmt: skip
 STATEMENTS = {
     **{name: getattr(statements, name) for name in ("HEADS", "STILL_STRAY", "CUT_STRAYS", "LONE_ENTITIES")},

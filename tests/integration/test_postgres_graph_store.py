@@ -82,6 +82,25 @@ async def test_the_servers_clock_refuses_a_late_write(graph):
     assert ack.version == 1
 
 
+async def test_the_servers_clock_refuses_a_late_clear(graph):
+    """A clear that arrives late by the server's clock takes nothing away; then the clock is measured anew."""
+    await graph.apply([write(1, "Ada")], timeout=30)
+    graph._clock._offset -= 60_000
+    with pytest.raises(GraphWriteExpiredError):
+        await graph.clear("u", limit=10, timeout=30)
+    assert (await graph.read([M]))[M].live
+    assert await graph.clear("u", limit=10, timeout=30) == 1
+
+
+async def test_a_clear_does_not_wait_beyond_its_time(graph, postgres_url, pg_schema):
+    """A clear that waits for another's lock is undone by the server when its time has passed."""
+    await graph.apply([write(1, "Ada")], timeout=30)
+    async with locked(postgres_url, pg_schema):
+        with pytest.raises(GraphWriteExpiredError):
+            await graph._clear({"user_id": "u", "limit": 10}, 0.3)
+    assert (await graph.read([M]))[M].live
+
+
 async def test_a_write_does_not_wait_beyond_its_time(graph, postgres_url, pg_schema):
     """A write that waits for another one's lock is undone when its time has passed, and comes to nothing later."""
     await graph.apply([write(1, "Ada")], timeout=30)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -215,6 +217,29 @@ async def test_cancelled_in_the_middle(store: SqliteStore) -> None:
         await task
     assert (await store.info()).floor == 0
     await store.write(a_write("a"), AT_ONCE)
+
+
+async def test_what_a_cancelled_thread_says_is_no_complaint(store: SqliteStore) -> None:
+    """The error by which a cancelled write's thread ends is taken note of: the loop does not complain of it later."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def work(session):
+        under_way.set()
+        go_on.wait(10)
+        session.row("SELECT 1")
+
+    task = asyncio.create_task(store._sessions.write(work))
+    await asyncio.to_thread(under_way.wait, 10)
+    task.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    del task
+    gc.collect()
+    assert complaints == []
 
 
 async def test_cancelled_between_two_statements(store: SqliteStore) -> None:

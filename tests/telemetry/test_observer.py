@@ -161,7 +161,7 @@ async def test_a_run(tmp_path: Any) -> None:
         sync = AsyncSyncService(memories)
         await sync.check_consistency(user_id=ALICE)
         await memories.drain()
-        while await graph.inner.clear(ALICE, limit=100):
+        while await graph.inner.clear(ALICE, limit=100, timeout=60):
             pass
         await sync.repair_inconsistencies("structure", dry_run=False)
         reached, never = asyncio.Event(), asyncio.Event()

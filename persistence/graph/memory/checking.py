@@ -7,7 +7,7 @@ from itertools import islice
 
 from persistence.graph.memory.guarded import Guarded
 from persistence.graph.memory.loose import cut, is_lone, is_torn, loose_ends, still_stray
-from persistence.graph.memory.tenant import Node, Note, Tenant
+from persistence.graph.memory.tenant import Node, Tenant
 from persistence.ports.checking import (
     BucketSum,
     EntityPage,
@@ -54,12 +54,6 @@ class Checking(Guarded):
         self, user_id: str | None, generation: int, *, after: Key | None, limit: int
     ) -> tuple[list[tuple[Key, GraphHead]], Key | None]:
         return await self._run(lambda: _unstamped(self._chosen(user_id), generation, after, limit))
-
-    async def clear(self, user_id: str, *, limit: int) -> int:
-        return await self._alter(
-            lambda: self._tenant(user_id).clear(limit),
-            lambda: [Note(user_id, *left) for left in self._tenant(user_id).cleared(limit).items()],
-        )
 
     def _heads(self, keys: Sequence[Key]) -> dict[Key, GraphHead]:
         nodes = {key: self._tenant(key.user_id).memories.get(key.id) for key in keys}

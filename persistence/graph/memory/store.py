@@ -73,14 +73,15 @@ class MemoryGraph(Checking):
         if not writes:
             return []
         refuse_twins(writes)
-        if timeout <= 0:
-            raise GraphWriteExpiredError
-        not_after = self._clock() + timeout
         return await self._alter(
-            lambda: self._apply(writes),
-            lambda: self._accepted(writes),
-            len(writes),
-            check=lambda: self._refuse_late(not_after),
+            lambda: self._apply(writes), lambda: self._accepted(writes), len(writes), check=self._until(timeout)
+        )
+
+    async def clear(self, user_id: str, *, limit: int, timeout: float) -> int:
+        return await self._alter(
+            lambda: self._tenant(user_id).clear(limit),
+            lambda: [Note(user_id, *left) for left in self._tenant(user_id).cleared(limit).items()],
+            check=self._until(timeout),
         )
 
     async def read(self, keys: Sequence[Key], *, locked: bool = False) -> dict[Key, GraphMemory]:  # noqa: ARG002  # always
@@ -101,9 +102,17 @@ class MemoryGraph(Checking):
     async def collect(self, tombstones: Sequence[Tombstone]) -> None:
         await self._alter(lambda: self._collect(tombstones), lambda: self._collected(tombstones), len(tombstones))
 
-    def _refuse_late(self, not_after: float) -> None:
-        if self._clock() > not_after:
+    def _until(self, timeout: float) -> Callable[[], None]:
+        """Return what refuses a write, once its time has passed."""
+        if timeout <= 0:
             raise GraphWriteExpiredError
+        not_after = self._clock() + timeout
+
+        def refuse_late() -> None:
+            if self._clock() > not_after:
+                raise GraphWriteExpiredError
+
+        return refuse_late
 
     def _apply(self, writes: Sequence[GraphWrite]) -> list[GraphAck]:
         by_tenant: dict[str, list[GraphWrite]] = {}

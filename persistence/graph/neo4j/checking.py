@@ -102,12 +102,6 @@ class Checking(Protocol):
         found = [(Key(*row[:2]), GraphHead(row[2], row[3], live=True)) for row in record["rows"]]
         return found, Key(*record["last"]) if record["seen"] == limit else None
 
-    async def clear(self, user_id: str, *, limit: int) -> int:
-        for statement in (statements.CLEAR_EDGES, statements.CLEAR_MEMORIES, statements.CLEAR_ENTITIES):
-            if removed := await self._number(statement, user_id=user_id, limit=limit):
-                return removed
-        return 0
-
 
 def _last(record: Any, limit: int) -> After | None:
     if record["seen"] < limit:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 
 from neo4j import Record
@@ -13,7 +14,7 @@ from persistence.graph.clock import ServerClock
 from persistence.graph.identity import accepted, new_graph_id
 from persistence.graph.neo4j import answers, schema, statements
 from persistence.graph.neo4j.address import parse
-from persistence.graph.neo4j.batching import Batch, batch
+from persistence.graph.neo4j.batching import batch
 from persistence.graph.neo4j.checking import Checking
 from persistence.graph.neo4j.connection import Connection
 from persistence.graph.neo4j.walk import Walk
@@ -29,6 +30,8 @@ from persistence.ports.graph import (
 )
 from persistence.ports.outbox import Key
 from persistence.ports.vector import GraphIdentity, Tombstone
+
+T = TypeVar("T")
 
 #: Writes that are put into parameters on the event loop; more of them go to a thread.
 INLINE = 50
@@ -89,13 +92,7 @@ class Neo4jGraph(Checking):
         if not writes:
             return []
         refuse_twins(writes)
-        if timeout <= 0:
-            raise GraphWriteExpiredError
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._apply(writes, timeout)
-        except TimeoutError as error:
-            raise GraphUnavailableError(f"Neo4j did not answer within {timeout:.1f} s.") from error
+        return await _in_time(self._apply(writes, timeout), timeout)
 
     async def read(self, keys: Sequence[Key], *, locked: bool = False) -> dict[Key, GraphMemory]:
         await self._ready()
@@ -130,27 +127,36 @@ class Neo4jGraph(Checking):
         rows = sorted([gone.user_id, gone.id, gone.version] for gone in tombstones)
         await self._connection.run(statements.COLLECT, {"batch": {"rows": rows}})
 
+    async def clear(self, user_id: str, *, limit: int, timeout: float) -> int:
+        return await _in_time(self._clear({"user_id": user_id, "limit": limit}, timeout), timeout)
+
+    async def _clear(self, some: dict[str, Any], timeout: float) -> int:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + timeout
+        await self._ready()
+        for statement in (statements.CLEAR_EDGES, statements.CLEAR_MEMORIES, statements.CLEAR_ENTITIES):
+            if removed := int((await self._send(statement, some, ends - loop.time()))["removed"]):
+                return removed
+        return 0
+
     async def _apply(self, writes: Sequence[GraphWrite], timeout: float) -> list[GraphAck]:
-        """Send the writes; an empty answer is the server's refusal by its clock."""
         started = asyncio.get_running_loop().time()
         await self._ready()
         work = batch(writes) if len(writes) <= INLINE else await asyncio.to_thread(batch, writes)
         left = timeout - (asyncio.get_running_loop().time() - started)
-        records = await self._send(work, max(left, 0.001))
+        return answers.acks(await self._send(statements.APPLY, {"batch": work.parameter}, left), work.order)
+
+    async def _send(self, statement: LiteralString, given: dict[str, Any], seconds: float) -> Record:
+        """Send what the server refuses ``seconds`` from now, by an empty answer, and undoes when it takes longer."""
+        seconds = max(seconds, 0.001)
+        sent = await self._clock.now()
+        parameters = {**given, "not_after": int(sent + seconds * 1_000)}
+        records = await self._connection.run(statement, parameters, timeout=seconds)
         if not records:
             await self._clock.measure()
             raise GraphWriteExpiredError
-        return answers.acks(_one(records), work.order)
-
-    async def _send(self, work: Batch, timeout: float) -> list[Record]:
-        """Send a batch that the server refuses ``timeout`` seconds from now, and undoes when it takes longer."""
-        sent = await self._clock.now()
-        not_after = int(sent + timeout * 1_000)
-        parameters = {"batch": work.parameter, "not_after": not_after}
-        records = await self._connection.run(statements.APPLY, parameters, timeout=timeout)
-        if records:
-            self._clock.compare(sent, records[0]["now"])
-        return records
+        self._clock.compare(sent, records[0]["now"])
+        return _one(records)
 
     async def _ready(self) -> None:
         """Make the schema and measure the clock, once for each ``open``."""
@@ -164,6 +170,18 @@ class Neo4jGraph(Checking):
 
     async def _server_now(self) -> int:
         return int(_one(await self._connection.run(statements.SERVER_CLOCK))["now"])
+
+
+async def _in_time(call: Coroutine[Any, Any, T], seconds: float) -> T:
+    """Await a write that nobody may wait for, nor find done, when its time has passed."""
+    if seconds <= 0:
+        call.close()
+        raise GraphWriteExpiredError
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError as error:
+        raise GraphUnavailableError(f"Neo4j did not answer within {seconds:.1f} s.") from error
 
 
 def _one(records: list[Record]) -> Record:

@@ -27,7 +27,6 @@ _STILL_STRAY = _SQL.get("still_stray")
 _STILL_LONE = _SQL.get("still_lone")
 _CUT_STRAYS = _SQL.get("cut_strays")
 _CUT_LONE = _SQL.get("cut_lone")
-_CLEAR = _SQL.get("clear")
 
 #: What the lower halves are summed less.
 _BIAS = 2**31
@@ -116,9 +115,6 @@ class Checking(Protocol):
         rows = await self._rows(_UNSTAMPED[user_id is not None], {**given, "generation": generation, "limit": limit})
         found = [(Key(*row[:2]), GraphHead(row[2], row[3], live=True)) for row in rows if row[4]]
         return found, Key(*rows[-1][:2]) if rows and rows[-1][5] == limit else None
-
-    async def clear(self, user_id: str, *, limit: int) -> int:
-        return int((await self._row(_CLEAR, {"user_id": user_id, "limit": limit}, write=True))[0] or 0)
 
 
 def _sum(count: int, digest_high: int, digest_low: int, version_high: int, version_low: int) -> BucketSum:

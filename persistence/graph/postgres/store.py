@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 from persistence.errors import GraphStoreError, GraphUnavailableError, GraphWriteExpiredError
@@ -12,7 +12,7 @@ from persistence.graph.clock import ServerClock
 from persistence.graph.identity import Stamp, accepted, new_graph_id
 from persistence.graph.ordering import FAN_OUT, FRONTIER, refuse_twins
 from persistence.graph.postgres import answers
-from persistence.graph.postgres.batching import Batch, batch
+from persistence.graph.postgres.batching import batch
 from persistence.graph.postgres.checking import Checking
 from persistence.graph.postgres.errors import FAULTS
 from persistence.graph.postgres.session import Sessions
@@ -37,11 +37,14 @@ _RELATED = _SQL.get("related")
 _ENTITIES = _SQL.get("entities")
 _MENTIONING = _SQL.get("mentioning")
 _COUNTS = {False: _SQL.get("count_all"), True: _SQL.get("count_tenant")}
+_CLEAR = _SQL.get("clear")
 _COLLECT = _SQL.get("collect")
 _SESSION = Queries(__package__, "session")
 _CLOCK = _SESSION.get("clock")
 _STAMP = _SESSION.get("stamp")
 _IDENTITY = _SESSION.get("identity")
+
+T = TypeVar("T")
 
 #: Writes that are put into parameters on the event loop; more of them go to a thread.
 INLINE = 50
@@ -115,13 +118,7 @@ class PostgresGraph(Checking):
         if not writes:
             return []
         refuse_twins(writes)
-        if timeout <= 0:
-            raise GraphWriteExpiredError
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._apply(writes, timeout)
-        except TimeoutError as error:
-            raise GraphUnavailableError(f"PostgreSQL did not answer within {timeout:.1f} s.") from error
+        return await _in_time(self._apply(writes, timeout), timeout)
 
     async def read(self, keys: Sequence[Key], *, locked: bool = False) -> dict[Key, GraphMemory]:
         wanted = sorted(set(keys))
@@ -153,24 +150,32 @@ class PostgresGraph(Checking):
         given = {"user_ids": list(user_ids), "ids": list(ids), "versions": list(versions)}
         await self._rows(_COLLECT, given, write=True)
 
+    async def clear(self, user_id: str, *, limit: int, timeout: float) -> int:
+        return await _in_time(self._clear({"user_id": user_id, "limit": limit}, timeout), timeout)
+
+    async def _clear(self, some: dict[str, Any], timeout: float) -> int:
+        started = asyncio.get_running_loop().time()
+        await self._ready()
+        row = await self._send(_CLEAR, some, timeout - (asyncio.get_running_loop().time() - started))
+        return int(row[0])
+
     async def _apply(self, writes: Sequence[GraphWrite], timeout: float) -> list[GraphAck]:
-        """Send the writes; the server refuses them by its clock."""
         started = asyncio.get_running_loop().time()
         await self._ready()
         work = batch(writes) if len(writes) <= INLINE else await asyncio.to_thread(batch, writes)
         left = timeout - (asyncio.get_running_loop().time() - started)
+        return answers.acks(await self._send(_APPLY, work.parameters, left), work.order)
+
+    async def _send(self, query: bytes, given: Mapping[str, Any], seconds: float) -> Any:
+        """Send what the server refuses ``seconds`` from now, and undoes when it takes longer; its time comes last."""
+        sent = await self._clock.now()
+        late = {"not_after": int(sent + max(seconds, 0.001) * 1_000)}
         try:
-            return answers.acks(await self._send(work, max(left, 0.001)), work.order)
+            row = await self._row(query, {**given, **late}, write=True)
         except GraphWriteExpiredError:
             await self._clock.measure()
             raise
-
-    async def _send(self, work: Batch, timeout: float) -> Any:
-        """Send a batch that the server refuses ``timeout`` seconds from now, and undoes when it takes longer."""
-        sent = await self._clock.now()
-        given = {**work.parameters, "not_after": int(sent + timeout * 1_000)}
-        row = await self._row(_APPLY, given, write=True)
-        self._clock.compare(sent, row[2])
+        self._clock.compare(sent, row[-1])
         return row
 
     async def _stamp(self) -> Stamp:
@@ -192,3 +197,15 @@ class PostgresGraph(Checking):
         async with self._sessions.use() as connection:
             row = await (await connection.execute(_CLOCK)).fetchone()
         return int(row[0]) if row else 0
+
+
+async def _in_time(call: Coroutine[Any, Any, T], seconds: float) -> T:
+    """Await a write that nobody may wait for, nor find done, when its time has passed."""
+    if seconds <= 0:
+        call.close()
+        raise GraphWriteExpiredError
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError as error:
+        raise GraphUnavailableError(f"PostgreSQL did not answer within {seconds:.1f} s.") from error

@@ -8,6 +8,7 @@ from dataclasses import astuple, replace
 
 import pytest
 
+from persistence.errors import GraphWriteExpiredError
 from persistence.ports.checking import EVERYTHING, HALF, BucketSum, GraphHead, Head, Span
 from persistence.ports.graph import GraphCounts, GraphStore, GraphWrite
 from persistence.ports.outbox import Key
@@ -153,7 +154,7 @@ async def test_a_later_write_takes_the_stamp_away(graph, say):
 async def emptied(graph: GraphStore, user_id: str, limit: int) -> int:
     """Empty a tenant; return in how many steps."""
     steps = 0
-    while await graph.clear(user_id, limit=limit):
+    while await graph.clear(user_id, limit=limit, timeout=60):
         steps += 1
         assert steps < 1_000
     return steps
@@ -172,7 +173,7 @@ async def test_a_tenant_is_emptied(graph, say, forget, limit):
     assert await graph.bucket_sums("u1", EVERYTHING, bits=6) == {}
     assert await graph.read([Key("u2", "m0")]) == before
     assert await graph.counts("u2") == GraphCounts(1, 0, 2)
-    assert await graph.clear("u1", limit=limit) == 0
+    assert await graph.clear("u1", limit=limit, timeout=60) == 0
 
 
 async def test_an_emptied_tenant_keeps_its_versions(graph, apply, say, forget):
@@ -188,6 +189,14 @@ async def test_an_emptied_tenant_keeps_its_versions(graph, apply, say, forget):
     assert [entity.name for entity in (await graph.read([Key("u1", "m")]))[Key("u1", "m")].entities] == ["Ada"]
 
 
+async def test_a_late_clear_is_refused(graph, say):
+    """A clear whose time has passed is refused and touches nothing. Guard: the comparison with ``not_after``."""
+    await graph.apply([say("m", 5, [("Ada", "Person")])], timeout=60)
+    with pytest.raises(GraphWriteExpiredError):
+        await graph.clear("u1", limit=10, timeout=0)
+    assert await graph.counts("u1") == GraphCounts(1, 0, 1)
+
+
 async def test_emptying_nobody(graph):
     """A tenant that is not there is empty."""
-    assert await graph.clear("nobody", limit=10) == 0
+    assert await graph.clear("nobody", limit=10, timeout=60) == 0

@@ -44,8 +44,6 @@ _KINDS = [
 
 #: What is asked when a process opens its stores.
 OPENING = frozenset({"open", "info", "identify", "register_graph"})
-#: What carries no time after which the store refuses it, and changes what no version guards.
-UNBOUNDED = frozenset({"clear"})
 HANGS = frozenset({Fault.LOST, Fault.ZOMBIE, Fault.SLOW})
 
 
@@ -86,8 +84,6 @@ class Faults:
         fault = _KINDS[(dice >> 10) % 100]
         if name in OPENING and fault in HANGS:
             fault = Fault.BEFORE  # connecting has a time of its own in every adapter
-        if name in UNBOUNDED and fault in HANGS:
-            fault = Fault.LOST
         self.injected.append((call, name, fault))
         return self._plan(fault, there, back, dice >> 20)
 

@@ -24,7 +24,7 @@ from persistence.errors import (
 )
 from persistence.graph.memory import MemoryGraph
 from persistence.ports.capabilities import OF_GRAPHS, Capability
-from persistence.ports.graph import GraphAck, GraphWrite
+from persistence.ports.graph import GraphWrite
 from persistence.vector.memory import MemoryStore
 from tests.faults.simulator.clocks import at_once
 from tests.faults.simulator.faults import OPERATION, Fault, Faults, Plan
@@ -166,17 +166,16 @@ class RemoteGraph(Remote):
         self._poisoned = poisoned
 
     def _request(self, name: str, method: Any, args: Any, named: Any) -> Callable[[], Any]:
-        if name != "apply":
+        if name not in {"apply", "clear"}:
             return super()._request(name, method, args, named)
-        writes: Sequence[GraphWrite] = args[0]
+        writes: Sequence[GraphWrite] = args[0] if name == "apply" else ()
         # A write that was sent is refused by the graph's own clock, whenever it arrives.
         not_after = self._server.loop.time() + named["timeout"]
 
-        def request() -> list[GraphAck]:
+        def request() -> Any:
             if any((write.user_id, write.id) in self._poisoned for write in writes):
                 raise GraphStoreError("The graph cannot write one of these.")
-            acks: list[GraphAck] = at_once(method(writes, timeout=not_after - self._server.loop.time()))
-            return acks
+            return at_once(method(*args, **{**named, "timeout": not_after - self._server.loop.time()}))
 
         return request
 

@@ -85,8 +85,8 @@ class WatchedGraph(SharedGraph):
         await super().collect(tombstones)
         self._tell([Key(gone.user_id, gone.id) for gone in tombstones])
 
-    async def clear(self, user_id: str, *, limit: int) -> int:
-        gone = await super().clear(user_id, limit=limit)
+    async def clear(self, user_id: str, *, limit: int, timeout: float) -> int:
+        gone = await super().clear(user_id, limit=limit, timeout=timeout)
         if gone:
             self._emptied(user_id)
         self._tell([Key(user_id, name) for name in self._tenant(user_id).memories], cleared=True)

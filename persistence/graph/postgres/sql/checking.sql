@@ -133,7 +133,3 @@ SELECT n.user_id, n.id, n.version, n.digest, n.wanted, n.seen
 FROM numbered AS n
 WHERE n.wanted OR n.place = n.seen
 ORDER BY n.place;
-
--- name: clear
--- Take some of a tenant's memories or entities away.
-SELECT clear_tenant(%(user_id)s, %(limit)s::integer);

@@ -7,6 +7,10 @@ SELECT verdicts, versions_now, now_ms FROM apply_writes(
     %(r_positions)s, %(r_sources)s, %(r_types)s, %(r_targets)s, %(r_properties)s
 );
 
+-- name: clear
+-- Take some of a tenant's memories or entities away.
+SELECT removed, now_ms FROM clear_tenant(%(not_after)s::bigint, %(user_id)s, %(limit)s::integer);
+
 -- name: read
 -- What the graph holds of memories.
 SELECT * FROM read_memories(%(user_ids)s::text[], %(ids)s::text[], %(locked)s);
