@@ -8,27 +8,9 @@ from typing import Annotated
 
 import typer
 
-from api.cli import (
-    choose,
-    dead_letters,
-    demo,
-    doctor,
-    find,
-    importing,
-    keys,
-    local,
-    mcp,
-    memories,
-    operate,
-    schema,
-    serving,
-)
+from api.cli._commands import MARKUP, Commands
 from api.cli._options import CommonOptions, GraphUrl, Json, NoColor, VectorUrl, Verbose
-from api.cli._run import leave_pipe, runnable
-from api.cli.backing import commands as backups
-from api.cli.backing import erase, restoring
-from api.cli.moving import export, migrate
-from api.cli.syncing import commands, runs
+from api.cli._pipe import leave_pipe
 
 HELP = """Keep every memory in a vector store and in a graph, in step.
 
@@ -41,10 +23,11 @@ Exit codes: 0 done, 1 done but something needs a look, 2 trouble.
 
 app = typer.Typer(
     name="diptych",
+    cls=Commands,
     help=HELP,
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -75,28 +58,6 @@ def common(
 ) -> None:
     """Take the options that every command has; they may also stand behind the command's name."""
     ctx.obj = CommonOptions(vector_url, graph_url, json, verbose, no_color)
-
-
-app.add_typer(memories.app)
-app.add_typer(find.app)
-app.add_typer(operate.app)
-app.add_typer(commands.app)
-app.add_typer(runs.app, name="runs")
-app.add_typer(migrate.app)
-app.add_typer(export.app)
-app.add_typer(backups.app, name="backup")
-app.add_typer(restoring.app)
-app.add_typer(erase.app)
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(schema.app, name="schema")
-app.add_typer(local.app, name="local")
-app.add_typer(doctor.app)
-app.add_typer(keys.app, name="keys")
-app.add_typer(serving.app)
-app.add_typer(choose.app)
-app.add_typer(mcp.app)
-app.command("demo")(runnable(demo.command))
-app.command("import")(runnable(importing.command))
 
 
 def run_app() -> None:

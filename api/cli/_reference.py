@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from api.cli._app import app
+from api.cli._commands import LISTED
 from api.cli._options import PANEL
 
 MARKER = "<!-- from here on made by `python -m api.cli._reference` -->\n"
@@ -23,16 +21,19 @@ _COMMON_PANELS = (PANEL,)
 def reference() -> str:
     """Return a section in Markdown for each command, in the order of `--help`."""
     return "\n".join(
-        line for path, command in _leaves(typer.main.get_command(app), ()) for line in _section(path, command)
+        line
+        for one in LISTED
+        for path, command in _leaves(one.load(), (str(one.name),))
+        for line in _section(path, command)
     )
 
 
 def _leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, inner in getattr(command, "commands", {}).items():
-        if hasattr(inner, "commands"):
-            yield from _leaves(inner, (*path, name))
-        else:
-            yield (*path, name), inner
+    if not hasattr(command, "commands"):
+        yield path, command
+        return
+    for name, inner in command.commands.items():
+        yield from _leaves(inner, (*path, name))
 
 
 def _section(path: tuple[str, ...], command: Any) -> Iterator[str]:

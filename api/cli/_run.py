@@ -29,6 +29,7 @@ from api.cli._errors import report
 from api.cli._logging import configure_logging
 from api.cli._options import CommonOptions, GraphUrl, Json, NoColor, VectorUrl, Verbose
 from api.cli._output import Output
+from api.cli._pipe import leave_pipe
 from api.masking import Masker
 from persistence import AsyncPersistenceService
 from persistence.ports.observer import Observer
@@ -37,7 +38,7 @@ from persistence.settings import PersistenceConfig
 #: Done; done, but something needs a look (design section 8); trouble.
 DONE, ATTENTION, TROUBLE = 0, 1, 2
 #: As a shell reports a process that died of the signal.
-INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
+INTERRUPTED, TERMINATED = 130, 143
 
 P = ParamSpec("P")
 Body = Callable[Concatenate["Cli", P], Awaitable[int | None]]
@@ -151,12 +152,6 @@ async def _until_done(cli: Cli, body: Callable[[Cli], Awaitable[int | None]]) ->
         raise
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
-
-
-def leave_pipe() -> int:
-    """Make the reader's leaving quiet: nothing more is written to it, at exit either."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return BROKEN_PIPE
 
 
 def _own_parameters(body: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -16,7 +16,7 @@ from persistence import AsyncPersistenceService
 from persistence.errors import PersistenceError
 from persistence.ports.outbox import Key, OutboxEntry
 
-app = typer.Typer(no_args_is_help=True, help="The memories whose graph copy the relay gave up on.")
+app = typer.Typer(name="dead-letters", no_args_is_help=True, help="The memories whose graph copy the relay gave up on.")
 
 _PAGE = 500
 

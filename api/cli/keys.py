@@ -21,7 +21,7 @@ from persistence.errors import ConfigurationError, InvalidInputError
 from persistence.text import Name
 from sync.timing import Every, timing_of
 
-app = typer.Typer(no_args_is_help=True, help="The API keys that the server lets in.")
+app = typer.Typer(name="keys", no_args_is_help=True, help="The API keys that the server lets in.")
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 

@@ -12,6 +12,7 @@ from api.cli._run import Cli, command
 from persistence.local import LocalServer, ServerStatus, local_server
 
 app = typer.Typer(
+    name="local",
     no_args_is_help=True,
     help="Real servers on this machine, without Docker. Their data lie in DIPTYCH_HOME (~/.local/share/diptych).",
 )

@@ -9,7 +9,9 @@ import typer
 from api.cli._run import TROUBLE, Cli, command
 from persistence import factory
 
-app = typer.Typer(no_args_is_help=True, help="The tables in the vector store, and which graph belongs to them.")
+app = typer.Typer(
+    name="schema", no_args_is_help=True, help="The tables in the vector store, and which graph belongs to them."
+)
 
 
 @command(app)

@@ -15,6 +15,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from neo4j import Driver, GraphDatabase
 
+from tests.acceptance.warm import Warm, warmed
+
 EXECUTABLE = Path(sys.executable).with_name("diptych")
 SECONDS = 60
 
@@ -36,13 +38,20 @@ class Ran:
 
 @dataclass
 class Command:
-    """``diptych`` with an environment of its own; call it with arguments."""
+    """``diptych`` with an environment of its own; call it with arguments.
+
+    With ``warm`` a call is a fork of a process that has imported everything, instead of the installed command.
+    """
 
     environment: dict[str, str]
     folder: Path
+    warm: Warm | None = None
 
     def __call__(self, *args: str, stdin: str | bytes | None = None, **environment: str) -> Ran:
         given = stdin.encode() if isinstance(stdin, str) else stdin
+        if self.warm is not None:
+            code, out, err = self.warm.run(args, given, {**self.environment, **environment}, self.folder, SECONDS)
+            return Ran(code, out.decode(), err.decode())
         done = subprocess.run(
             [EXECUTABLE, *args],
             input=given,
@@ -78,9 +87,17 @@ def bare(tmp_path: Path) -> Command:
     return Command(environment, tmp_path)
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Give the process that calls on real stores are forked from: importing takes longer than what they pin."""
+    with warmed() as process:
+        yield process
+
+
 @pytest.fixture
-def diptych(bare: Command, postgres_url: str, pg_schema: str) -> Command:
+def diptych(bare: Command, postgres_url: str, pg_schema: str, warm: Warm) -> Command:
     """Give the command on a real Postgres, in a schema of the test's own, without a graph."""
+    bare.warm = warm
     bare.environment |= {
         "DIPTYCH_VECTOR_URL": postgres_url,
         "DIPTYCH_SCHEMA_NAME": pg_schema,

@@ -10,9 +10,6 @@ import pytest
 from api.cli.backing.passphrase import VARIABLE
 from tests.acceptance.test_cli_moving import remember
 
-#: Many processes one after another: minutes together.
-pytestmark = pytest.mark.long
-
 MANY = 20
 
 

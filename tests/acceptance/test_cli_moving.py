@@ -5,9 +5,6 @@ import json
 
 import pytest
 
-#: Many processes one after another: minutes together.
-pytestmark = pytest.mark.long
-
 MANY = 60
 
 

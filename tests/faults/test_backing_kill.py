@@ -17,9 +17,6 @@ from tests.backing import CONFIG, backed_up, files
 from tests.contract.vector.making import AT_ONCE, a_delete, a_write
 from tests.moving import dump, fill, opened
 
-#: Many processes one after another: minutes together.
-pytestmark = pytest.mark.long
-
 BACKUP = {
     "early": ("add", 1),
     "in_it": ("add", 3),

@@ -11,7 +11,7 @@ from tests.conftest import installed
 from tests.faults.model import MODEL, MUTANTS, SCENARIOS, Mutant, explore
 
 QUICK_SCENARIOS = ("orphan",)
-QUICK_MUTANTS = ("NO_OUTBOX_IN_THE_WRITE", "NO_VERSION_CONDITION")
+QUICK_MUTANTS = ("NO_OUTBOX_IN_THE_WRITE", "NO_VERSION_CONDITION", "NO_UNKNOWN_OUTCOME", "NO_ROW_LOCK")
 
 
 def _long_but(name: str, quick: tuple[str, ...]) -> list[pytest.MarkDecorator]:

@@ -20,6 +20,7 @@ from persistence.errors import BackupDamagedError
 from sync.backing import LONGEST, Keep, Shown, Wish, as_json, back_up, backups, found, is_encrypted, prune, verify
 
 app = typer.Typer(
+    name="backup",
     cls=WithUnnamed,
     no_args_is_help=True,
     help="Back the truth up, with versions and deletes: `diptych backup PATH` is `diptych backup create PATH`.",

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from api.cli._run import DONE, TROUBLE, Cli
+from api.cli._run import DONE, TROUBLE, Cli, command
 from api.cli.demo.report import Told
 from api.cli.demo.steps import Demo, Plant
 from api.cli.demo.story import SHORT_HISTORY, TENANT, Story, tell
@@ -22,6 +22,8 @@ from persistence.results import HealthStatus
 from persistence.settings import PersistenceConfig
 from persistence.urls import graph_source, scheme
 
+app = typer.Typer()
+
 #: A call may take so long here: a graph server that has just started is slow at first.
 PATIENCE_S = 30.0
 
@@ -31,7 +33,8 @@ Folder = Annotated[
 Commits = Annotated[int, typer.Option("--max", metavar="N", min=1, help="The newest so many commits.")]
 
 
-async def command(cli: Cli, folder: Folder = Path(), commits: Commits = 500) -> int:
+@command(app)
+async def demo(cli: Cli, folder: Folder = Path(), commits: Commits = 500) -> int:
     """Show what diptych does, on real stores and real input, in half a minute.
 
     It imports the history of the git repository it stands in (a small corpus where there is none), searches it, walks

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from api.cli._run import ATTENTION, DONE, Cli
+import typer
+
+from api.cli._run import ATTENTION, DONE, Cli, command
 from api.cli.importing.job import Job
 from api.cli.importing.options import (
     DefaultUser,
@@ -23,8 +25,11 @@ from api.cli.importing.options import (
 )
 from api.cli.moving.restore import Restore
 
+app = typer.Typer()
 
-async def command(
+
+@command(app, "import")
+async def import_(
     cli: Cli,
     files: Files = None,
     git: Git = None,

@@ -23,7 +23,7 @@ from sync.model import Scope
 from sync.reports import run_json
 from sync.service import MAX_LIMIT
 
-app = typer.Typer(no_args_is_help=True, help="The checks, repairs and rebuilds that there were, and are.")
+app = typer.Typer(name="runs", no_args_is_help=True, help="The checks, repairs and rebuilds that there were, and are.")
 
 _UNFINISHED = (RunState.INTERRUPTED, RunState.CANCELLED)
 _SHOWN = 40
