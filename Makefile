@@ -14,7 +14,7 @@ PYTHONS := python3.13 python3.12 python3.11 python3.14 python3
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 COMPILE := compile -q --universal --python-version 3.11 --generate-hashes --all-extras --group dev --no-header
 
-.PHONY: help demo test test-long faults lint lint-code lint-types lint-imports lint-lock format lock model simulate bench bench-import bench-sync clean
+.PHONY: help demo test test-long faults lint lint-code lint-types lint-imports lint-lock format lock model simulate mutants bench bench-import bench-sync clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -33,6 +33,9 @@ faults: $(STAMP)  ## Break it at every point, on real servers, and show what was
 
 simulate: $(STAMP)  ## Run SEEDS simulated worlds, and print the command that replays each one that breaks a rule
 	@$(BIN)/python -m tests.faults.simulator --seeds $(SEEDS) $(ARGS)
+
+mutants: $(STAMP)  ## Take each guard out of a copy, one at a time, and show which test notices
+	@$(BIN)/python -m tests.faults.mutants $(ARGS)
 
 lint: lint-code lint-types lint-imports lint-lock  ## Check style, types, the direction of imports, the lock file
 

@@ -325,6 +325,24 @@ async def test_other_policies(tmp_path: Path, policy: FilePolicy) -> None:
     assert await ids_in(tmp_path) == ({"a", "b", "c"}, ())
 
 
+async def test_a_write_is_on_the_disk_before_it_is_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An acknowledged write was waited for until the disk had it, to its last byte. Guard: the log's fsync."""
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def sync(number: int) -> None:
+        fsync(number)
+        synced.append(os.fstat(number).st_size)
+
+    store = await opened(tmp_path)
+    monkeypatch.setattr(os, "fsync", sync)
+    await store.write(a_write("a"), AT_ONCE)
+    assert synced == [newest(tmp_path, "log").stat().st_size]
+    await store.close()
+
+
 @pytest.fixture(params=["memory", "file"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], MemoryStore]:
     """Make a store of the name given."""

@@ -136,6 +136,20 @@ async def test_a_cancelled_write_leaves_nothing_half_done(graph, postgres_url, p
     assert ack.version == 3
 
 
+async def test_a_write_that_waited_reads_what_the_other_left(graph, postgres_url, pg_schema):
+    """A write that waited for a newer one is refused by the version it left. Guard: the row's lock, before the read."""
+    await graph.apply([write(1, "Ada")], timeout=30)
+    async with await psycopg.AsyncConnection.connect(postgres_url) as connection:
+        raised = sql.SQL("UPDATE {}.memories SET version = 9").format(sql.Identifier(pg_schema))
+        await connection.execute(raised)
+        task = asyncio.create_task(graph.apply([write(5, "Bob")], timeout=30))
+        await waiting(postgres_url, pg_schema)
+        await connection.commit()
+    (ack,) = await task
+    assert (ack.verdict.value, ack.version) == ("newer", 9)
+    assert [entity.name for entity in await graph.entities("u", after=None, limit=9)] == ["Ada"]
+
+
 async def test_a_locked_read_waits_for_who_is_writing(graph, postgres_url, pg_schema):
     """A locked read answers once the writer is done; another read does not wait."""
     await graph.apply([write(1, "Ada")], timeout=30)

@@ -1,0 +1,201 @@
+"""What happens between two calls of a check, a repair, a rebuild and the relay. The pair is in memory: no server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from persistence import AsyncPersistenceService, GraphStoreError, GraphUnavailableError, Key, Outcome, PersistenceConfig
+from persistence.ports.runs import RunKind, RunQuery, RunState
+from persistence.vector.memory import MemoryStore
+from persistence.vector.memory.state import Table
+from persistence.vector.memory.storage import Storage
+from sync import AsyncSyncService, Depth, LeaseLostError
+from tests.faults.proxies import Hook, Hooked, failing
+from tests.faults.simulator.ports import SharedGraph
+from tests.faults.stores import ALICE, DIMENSION, draft
+
+ID = "m0001"
+KEY = Key(ALICE, ID)
+SETTINGS: dict[str, Any] = {"embedding_dimension": DIMENSION, "enable_relay": False, "settle_delay": 0.001}
+HOUR = 3_600_000_000
+
+
+class Pair:
+    """Truth and graph in memory, which several services share. ``moment``: truth's time, in microseconds."""
+
+    def __init__(self) -> None:
+        self.moment = 1_800_000_000_000_000
+        self.storage, self.inner = Storage(clock=lambda: self.moment), SharedGraph()
+        self.truth, self.graph = Hooked(MemoryStore(self.storage)), Hooked(self.inner)
+
+    def service(self, *, hooked: bool = False, **settings: Any) -> AsyncPersistenceService:
+        """Return a service on both, to be opened."""
+        config = PersistenceConfig(**{**SETTINGS, **settings})
+        truth: Any = self.truth if hooked else MemoryStore(self.storage)
+        graph: Any = self.graph if hooked else self.inner
+        return AsyncPersistenceService.connect(truth, graph, config=config)
+
+
+@pytest.fixture
+async def pair() -> Pair:
+    """Return a pair with one memory, in step."""
+    pair = Pair()
+    async with pair.service() as memories:
+        assert (await memories.store(**draft(1))).outcome is Outcome.IN_STEP
+    return pair
+
+
+def once(work: Callable[[], Awaitable[None]]) -> Hook:
+    """Return a hook that does its work at the first call alone."""
+
+    async def hook(number: int) -> None:
+        if number == 1:
+            await work()
+
+    return hook
+
+
+def _by_another(pair: Pair, **memory: Any) -> Callable[[], Awaitable[None]]:
+    """Return the work of another process, which stores a memory in both stores."""
+
+    async def store() -> None:
+        async with pair.service() as other:
+            assert (await other.store(**memory)).outcome is Outcome.IN_STEP
+
+    return store
+
+
+@pytest.mark.parametrize(("depth", "call"), [(Depth.QUICK, "heads"), (Depth.STRUCTURE, "read")])
+async def test_a_write_between_the_looks_of_a_check_is_no_drift(pair: Pair, depth: Depth, call: str) -> None:
+    """A memory written, in both stores, after the graph was looked at is not called stale. Guard: truth, once more."""
+    pair.graph.after[call] = once(_by_another(pair, **draft(1, metadata={"n": 2})))
+    async with pair.service(hooked=True) as memories:
+        report = await AsyncSyncService(memories).check_consistency(depth, user_id=ALICE, ids=[ID])
+    assert pair.graph.calls[call] > 0
+    assert (report.counts, report.complete) == ({}, True)
+
+
+async def test_a_memory_stored_behind_a_rebuild_is_no_orphan(pair: Pair) -> None:
+    """What was stored behind the cursor carries no stamp, and stays. Guard: truth is asked before the sweep."""
+    pair.graph.before["unstamped"] = once(_by_another(pair, **draft(0)))
+    async with pair.service(hooked=True) as memories:
+        sync = AsyncSyncService(memories)
+        report = await sync.rebuild_graph(user_id=ALICE)
+        assert (report.complete, report.removed, report.notes) == (True, 0, ())
+        assert (await sync.check_consistency(Depth.FULL)).in_step
+
+
+async def test_an_orphan_that_lives_again_is_not_deleted(pair: Pair) -> None:
+    """An orphan stored anew between its finding and its deletion stays. Guard: a look at truth when it is deleted."""
+    await pair.storage.commit(lambda tx: tx.remove(Table.MEMORIES, KEY), 1)
+    pair.moment += HOUR
+    pair.truth.before["enlist"] = once(_by_another(pair, **draft(1, content="again")))
+    async with pair.service(hooked=True) as memories:
+        sync = AsyncSyncService(memories)
+        found = await sync.repair_inconsistencies(dry_run=False, user_id=ALICE, force=True)
+        assert [one.memory_id for one in found.check.inconsistencies] == [ID]
+        assert (await sync.check_consistency(Depth.FULL)).in_step
+    assert (await pair.inner.read([KEY]))[KEY].live
+
+
+async def test_what_a_repair_writes_is_listed(pair: Pair) -> None:
+    """At the moment when a repair writes into the graph, what it writes is in the outbox. Guard: it goes through it."""
+    listed: list[bool] = []
+
+    async def look() -> None:
+        listed.append(KEY in await MemoryStore.pending(pair.truth.inner, [KEY]))
+
+    async with pair.service(hooked=True) as memories:
+        await pair.inner.clear(ALICE, limit=9)
+        pair.graph.before["apply"] = once(look)
+        report = await AsyncSyncService(memories).repair_inconsistencies(dry_run=False, user_id=ALICE)
+    assert (listed, report.repaired) == ([True], 1)
+
+
+async def test_a_run_keeps_its_lease_while_a_step_takes_long(pair: Pair) -> None:
+    """A step that takes longer than the lease does not cost the run its lease. Guard: it is renewed meanwhile."""
+    renewed = asyncio.Event()
+    pair.truth.after["renew_run"] = lambda _: renewed.set()
+
+    async def wait() -> None:
+        async with asyncio.timeout(10):
+            await renewed.wait()
+
+    pair.graph.before["unstamped"] = once(wait)
+    async with pair.service(hooked=True, run_lease=0.3) as memories:
+        assert (await AsyncSyncService(memories).rebuild_graph(user_id=ALICE)).complete
+    assert renewed.is_set()
+
+
+async def test_a_run_that_was_taken_over_stops(pair: Pair) -> None:
+    """A process that slept over its lease finds its run another's, and changes nothing. Guard: the run's token."""
+    async with pair.service(hooked=True) as memories, pair.service() as other:
+        sync = AsyncSyncService(memories)
+
+        async def taken_over() -> None:
+            pair.moment += HOUR
+            (run,) = await other.parts.truth.store.runs(RunQuery(RunKind.REBUILD))
+            assert (await AsyncSyncService(other).resume_run(run.id)).complete
+
+        pair.graph.before["unstamped"] = once(taken_over)
+        with pytest.raises(LeaseLostError):
+            await sync.rebuild_graph(user_id=ALICE)
+        (run,) = await sync.list_runs()
+        assert run.state is RunState.DONE
+
+
+async def test_a_failed_entry_waits_longer_each_time(pair: Pair) -> None:
+    """What the graph refuses is tried again after a time that doubles. Guard: the back-off of an entry."""
+    pair.graph.before["apply"] = failing(GraphStoreError("No."))
+    waits: list[float] = []
+    async with pair.service(hooked=True, relay_backoff=1.0, relay_backoff_max=100.0, relay_attempts=9) as memories:
+        await memories.store(**draft(2), timeout=1.0)
+        for _ in range(5):
+            pair.moment += HOUR
+            assert await memories.parts.relay.work() == 1
+            waits.append(await memories.parts.truth.store.next_due() or 0.0)
+    assert all(2.0**n * 0.5 <= wait <= 2.0**n * 1.5 for n, wait in enumerate(waits)), waits
+
+
+async def test_a_graph_that_is_away_is_not_hammered(pair: Pair) -> None:
+    """Once the graph is known to be away, writes answer `pending` without asking it. Guard: the breaker."""
+    pair.graph.before["apply"] = failing(GraphUnavailableError("Gone."))
+    settings = {"breaker_failures": 3, "breaker_probe": 60.0, "retry_attempts": 1}
+    async with pair.service(hooked=True, **settings) as memories:
+        results = [await memories.store(**draft(number)) for number in range(10)]
+    assert {result.outcome for result in results} == {Outcome.PENDING}
+    assert pair.graph.calls["apply"] == 3
+
+
+async def test_a_planned_repair_changes_nothing(pair: Pair) -> None:
+    """A repair that was not told to apply itself writes into neither store. Guard: `dry_run`, for orphans as well."""
+    async with pair.service(hooked=True) as memories:
+        await memories.store(**draft(2))
+        await pair.storage.commit(lambda tx: tx.remove(Table.MEMORIES, KEY), 1)
+        pair.inner._tenants[ALICE].place("m0002", None)
+        pair.graph.calls.clear()
+        pair.truth.calls.clear()
+        plan = await AsyncSyncService(memories).repair_inconsistencies(user_id=ALICE)
+        assert (plan.planned, plan.repaired) == (2, 0)
+    assert pair.graph.calls["apply"] == pair.truth.calls["enlist"] == 0
+
+
+async def test_a_rebuild_goes_on_where_it_was_stopped(pair: Pair) -> None:
+    """A rebuild taken up again writes the page it was stopped at, and none before. Guard: its cursor."""
+    settings = {"sync_batch": 2, "retry_attempts": 1, "breaker_failures": 9}
+    async with pair.service(hooked=True, **settings) as memories:
+        await memories.store_many([draft(number) for number in range(6)])
+        while await pair.inner.clear(ALICE, limit=99):
+            pass
+        pair.graph.calls.clear()
+        pair.graph.before["apply"] = failing(GraphUnavailableError("Gone."), first=2, times=1)
+        sync = AsyncSyncService(memories)
+        stopped = await sync.rebuild_graph(user_id=ALICE)
+        assert not stopped.complete
+        done = await sync.resume_run(stopped.run_id)
+        assert (done.complete, done.memories) == (True, 6)
+        assert (await sync.check_consistency(Depth.FULL)).in_step
