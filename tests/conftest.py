@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -73,6 +74,11 @@ class ServerUnderTest:
         """Kill the server (SIGKILL) and wait for its end."""
         await self.server.daemon.kill()
         await self.server.daemon.wait_for_end()
+
+    async def stop_at_once(self) -> None:
+        """Stop a Postgres as `pg_ctl stop -m immediate` does (SIGQUIT): it has to recover when it starts again."""
+        self.thaw()
+        await self.server.daemon.stop(how=signal.SIGQUIT, grace=30.0)
 
     def freeze(self) -> None:
         """Stop the server's processes where they stand (SIGSTOP): connections stay open, nobody answers."""
@@ -192,6 +198,10 @@ class ContainerUnderTest:
     async def kill(self) -> None:
         """Kill the server (SIGKILL)."""
         await anyio.to_thread.run_sync(self.container.get_wrapped_container().kill)
+
+    async def stop_at_once(self) -> None:
+        """Stop a Postgres as `pg_ctl stop -m immediate` does."""
+        await anyio.to_thread.run_sync(lambda: self.container.get_wrapped_container().kill(signal="SIGQUIT"))
 
     def freeze(self) -> None:
         """Stop the server's processes where they stand."""
