@@ -8,13 +8,15 @@ VENV := .venv
 JOBS ?= 2
 # Simulated worlds that are looked through.
 SEEDS ?= 10000
+# Minutes for which stores are under load and faults.
+MINUTES ?= 30
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHONS := python3.13 python3.12 python3.11 python3.14 python3
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 COMPILE := compile -q --universal --python-version 3.11 --generate-hashes --all-extras --group dev --no-header
 
-.PHONY: help demo test test-long faults lint lint-code lint-types lint-imports lint-lock format lock model simulate mutants bench bench-import bench-sync clean
+.PHONY: help demo test test-long faults lint lint-code lint-types lint-imports lint-lock format lock model simulate mutants soak bench bench-import bench-sync clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -36,6 +38,9 @@ simulate: $(STAMP)  ## Run SEEDS simulated worlds, and print the command that re
 
 mutants: $(STAMP)  ## Take each guard out of a copy, one at a time, and show which test notices
 	@$(BIN)/python -m tests.faults.mutants $(ARGS)
+
+soak: $(STAMP)  ## Keep real stores under load and faults for MINUTES, and see that nothing grows and nothing is lost
+	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
 
 lint: lint-code lint-types lint-imports lint-lock  ## Check style, types, the direction of imports, the lock file
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
+
 from persistence.bounded import Calls
 from persistence.breaker import Breaker
 from persistence.bulk import Bulk
@@ -94,6 +96,7 @@ async def assemble(
     """Open the adapters and put a service on them. Closes them again where that fails."""
     told = guarded(observer)
     adapters = _told(adapters, told)
+    anyio.get_cancelled_exc_class()  # loads what threads need: where no file can be opened any more, it could not be
     try:
         info = await adapters.vector.open(model=adapters.embedder.model, dimension=adapters.embedder.dimension)
         parts = _parts(adapters, config, told, adopt_graph=adopt_graph)

@@ -24,6 +24,7 @@ from persistence.ports.graph import GraphAck, GraphStore, GraphWrite
 from persistence.ports.outbox import Key
 from persistence.ports.vector import Resolution, VectorStore, WriteReceipt
 from persistence.retry import Deadline, Retry
+from persistence.sending import attempt
 
 log = get_logger("gates")
 
@@ -31,6 +32,9 @@ log = get_logger("gates")
 MAKE_READY_TIME = 30.0
 #: Seconds that a probe may take; a server that was just started is slow to answer its first call.
 PROBE_TIME = 2.0
+
+_NO_CONNECTION = "No connection to the vector store was to be had within the call's deadline; nothing was sent."
+_ROOM = "repeat the call; where it happens often, raise pool_size or the server's limit of connections"
 
 T = TypeVar("T")
 
@@ -58,13 +62,20 @@ class TruthGate:
         """Await a call that changes nothing. Raises DeadlineExceededError."""
         try:
             return await self._retry.within(deadline).call(self._bounded, call, deadline)
+        except DeadlineExceededError:
+            raise
         except TimeoutError as error:
             raise DeadlineExceededError("The vector store did not answer within the call's deadline.") from error
 
     async def change(self, call: Call[T], deadline: Deadline) -> T:
-        """Await a call that may change something. Raises OutcomeUnknownError where it may have happened."""
+        """Await a call that may change something. Raises OutcomeUnknownError where it may have happened.
+
+        Where it never got a connection it has not: DeadlineExceededError.
+        """
         try:
             return await self._retry.within(deadline).call(self._bounded, call, deadline)
+        except DeadlineExceededError:
+            raise
         except TimeoutError as error:
             raise OutcomeUnknownError("The vector store did not answer within the call's deadline.") from error
 
@@ -92,7 +103,13 @@ class TruthGate:
             return Resolution.UNKNOWN
 
     async def _bounded(self, call: Call[T], deadline: Deadline) -> T:
-        return await self._calls.run(call(), deadline.remaining())
+        with attempt() as sending:
+            try:
+                return await self._calls.run(call(), deadline.remaining())
+            except TimeoutError as error:
+                if sending.nothing:
+                    raise DeadlineExceededError(_NO_CONNECTION, hint=_ROOM) from error
+                raise
 
 
 class GraphRole(StrEnum):

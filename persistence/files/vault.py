@@ -83,7 +83,8 @@ class Vault:
     def append(self, payload: bytes, *, durable: bool) -> None:
         """Keep a change. ``durable``: as the policy has it, else whenever the next one is.
 
-        Raises ``refused`` where there is no room: then nothing of it is kept; ``unknown`` where that cannot be told.
+        Raises ``unavailable`` where there is no room: then nothing of it is kept, and the same change can be made once
+        there is; ``unknown`` where that cannot be told.
         """
         log = self._writable()
         if len(payload) > LONGEST:
@@ -102,14 +103,14 @@ class Vault:
         if self._log is None or self._torn:
             raise self._faults.unavailable("The files are not open.", hint="open the store (again)")
         if self._outdated:
-            raise self._faults.refused(
+            raise self._faults.unavailable(
                 f"The files in {self._folder.path} are of an older format and could not be written anew.",
                 hint="make room on the disk and open the store again",
             )
         return self._log
 
     def _refusal(self, error: OSError) -> PersistenceError:
-        return self._faults.refused(
+        return self._faults.unavailable(
             f"The change was refused, since it could not be written to {self._folder.path}: {reason(error)}.",
             hint="make room on the disk and repeat the call; nothing of it was kept",
         )

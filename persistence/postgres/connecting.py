@@ -45,10 +45,17 @@ def conninfo(url: str, connect_timeout: float, faults: Faults) -> str:
         ) from error
 
 
+#: A password that is wrong and a limit that is reached look the same to whoever is refused.
+_LIMITS = "look whether max_connections, or a limit of connections of the user or the database, is reached"
+
+
 @asynccontextmanager
-async def direct(info: str, timeout: float, faults: Faults) -> AsyncIterator[Connection]:
-    """Connect without the pool, in autocommit; say precisely why where that fails."""
-    connection = await _connect(info, timeout, faults)
+async def direct(info: str, timeout: float, faults: Faults, *, proven: bool = False) -> AsyncIterator[Connection]:
+    """Connect without the pool, in autocommit; say precisely why where that fails.
+
+    ``proven``: user, password and database were found right before, so that a refusal is for want of connections.
+    """
+    connection = await _connect(info, timeout, faults, proven=proven)
     try:
         with faults.translated():
             yield connection
@@ -56,17 +63,19 @@ async def direct(info: str, timeout: float, faults: Faults) -> AsyncIterator[Con
         await connection.close()
 
 
-async def _connect(info: str, timeout: float, faults: Faults) -> Connection:
+async def _connect(info: str, timeout: float, faults: Faults, *, proven: bool) -> Connection:
     try:
         async with asyncio.timeout(timeout):
             return await psycopg.AsyncConnection.connect(info, autocommit=True)
     except TimeoutError as error:
         raise faults.unavailable(f"PostgreSQL did not answer within {timeout:g} s.") from error
     except psycopg.Error as error:
-        raise await _explain(info, timeout, error, faults) from error
+        raise await _explain(info, timeout, error, faults, proven=proven) from error
 
 
-async def _explain(info: str, timeout: float, error: psycopg.Error, faults: Faults) -> PersistenceError:
+async def _explain(
+    info: str, timeout: float, error: psycopg.Error, faults: Faults, *, proven: bool
+) -> PersistenceError:
     state = await anyio.to_thread.run_sync(PGconn.ping, info.encode(), abandon_on_cancel=True)
     if state == Ping.NO_RESPONSE:
         return faults.unavailable(f"No PostgreSQL server answers at {_where(info)}.")
@@ -74,6 +83,8 @@ async def _explain(info: str, timeout: float, error: psycopg.Error, faults: Faul
         return faults.unavailable("The PostgreSQL server is starting or stopping.", hint="try again shortly")
     if state == Ping.NO_ATTEMPT:
         return faults.unusable(f"The {faults.store}'s URL has an option that PostgreSQL's client does not know.")
+    if proven:
+        return faults.unavailable(f"PostgreSQL at {_where(info)} refused one more connection.", hint=_LIMITS)
     if await _lets_in(make_conninfo(info, dbname="postgres"), timeout):
         return faults.unusable(
             f"The database {_database(info)!r} is not there, takes no writes, or may not be entered by this user.",
@@ -81,12 +92,12 @@ async def _explain(info: str, timeout: float, error: psycopg.Error, faults: Faul
         )
     if error.pgconn is not None and (error.pgconn.used_password or error.pgconn.needs_password):
         return faults.unusable(
-            f"PostgreSQL at {_where(info)} refused the user or the password.",
-            hint=f"check user and password in the {faults.store}'s URL",
+            f"PostgreSQL at {_where(info)} refused the user or the password, or has no connection left for this user.",
+            hint=f"check user and password in the {faults.store}'s URL, and {_LIMITS}",
         )
     return faults.unavailable(
         f"PostgreSQL at {_where(info)} refused the connection.",
-        hint="check the user's name, pg_hba.conf, and whether max_connections is reached",
+        hint=f"check the user's name and pg_hba.conf, and {_LIMITS}",
     )
 
 

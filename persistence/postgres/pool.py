@@ -17,6 +17,7 @@ from persistence.ports.observer import Location, PoolUse
 from persistence.postgres.connecting import Connection
 from persistence.postgres.faults import Faults
 from persistence.postgres.queries import Queries
+from persistence.sending import waiting
 
 _SESSION = Queries(__package__, "session")
 _BEGIN = _SESSION.get("begin")
@@ -72,7 +73,7 @@ class Pool:
         """Lend a connection. ``write``: each statement sent commits by itself, so losing its answer leaves a doubt."""
         if self._pool is None:
             raise self._faults.not_open()
-        with self._faults.translated():
+        with self._faults.translated(), waiting():
             connection = await self._pool.getconn()
         try:
             with self._faults.translated(write=write):

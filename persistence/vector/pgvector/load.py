@@ -60,7 +60,7 @@ class Loads:
 
     async def _become_loader(self) -> bool:
         async with AsyncExitStack() as stack:
-            connection = await stack.enter_async_context(direct(self._info, self._connect_timeout))
+            connection = await stack.enter_async_context(direct(self._info, self._connect_timeout, proven=True))
             await self._sessions.configure(connection)
             row = await (await connection.execute(_SQL.get("try_lock_load"))).fetchone()
             if row != (True,):

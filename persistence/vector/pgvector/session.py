@@ -53,7 +53,7 @@ class Sessions(Pool):
     @asynccontextmanager
     async def still(self) -> AsyncIterator[Sessions]:
         """Lend sessions that all see this moment: one connection beside the pool, in one transaction."""
-        async with direct(self._info, self._connect_timeout) as connection:
+        async with direct(self._info, self._connect_timeout, proven=True) as connection:
             await self.configure(connection)
             await connection.execute(_BEGIN_STILL)
             await connection.execute(_STAY, {"pause": _PAUSE})

@@ -22,9 +22,10 @@ from persistence.vector.qdrant.session import Part
 from persistence.vector.qdrant.terms import Is, Term, Within
 
 _ORDER = "arrived"
-_UNDER_WAY = 120_000_000
+#: Ten minutes: two machines may be five minutes apart, and a write may take as long again.
+_UNDER_WAY = 600_000_000
 #: The most that a cursor remembers; a scan's next page always begins behind it.
-_REMEMBERED = 2_000
+_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)

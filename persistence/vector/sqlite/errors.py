@@ -31,6 +31,16 @@ def is_busy(error: sqlite3.Error) -> bool:
     return code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
+def is_unwritten(error: sqlite3.Error) -> bool:
+    """Say whether a COMMIT that failed so has written nothing that counts.
+
+    The mark that ends a transaction is the last thing written to the log: where a write failed, for want of room, of
+    quota or of a larger file, it is not there. Where waiting for the disk failed, it may be.
+    """
+    exact = getattr(error, "sqlite_errorcode", 0)
+    return code(error) == sqlite3.SQLITE_FULL or exact == sqlite3.SQLITE_IOERR_WRITE
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Raise our errors in place of sqlite3's."""

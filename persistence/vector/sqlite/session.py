@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from persistence.errors import SchemaMissingError
-from persistence.vector.sqlite.errors import code, is_busy, translated, unknown
+from persistence.vector.sqlite.errors import is_busy, is_unwritten, translated, unknown
 from persistence.vector.sqlite.queries import Queries
 
 Row = tuple[Any, ...]
@@ -96,8 +96,7 @@ class Session:
         try:
             self._connection.execute(_COMMIT)
         except sqlite3.Error as error:
-            # Full: the mark that ends a transaction is the last thing written to the log, and was not.
-            if self._connection.in_transaction or code(error) == sqlite3.SQLITE_FULL:
+            if self._connection.in_transaction or is_unwritten(error):
                 raise
             raise unknown() from error
 
