@@ -6,6 +6,8 @@ SHELL := bash
 VENV := .venv
 # Tests run in so many processes, each with servers of its own.
 JOBS ?= 2
+# How long the fuzzer looks, all its targets together.
+SECONDS_OF_FUZZ = $(or $(SECONDS),60)
 # Simulated worlds that are looked through.
 SEEDS ?= 10000
 # Minutes for which stores are under load and faults.
@@ -16,7 +18,7 @@ PYTHONS := python3.13 python3.12 python3.11 python3.14 python3
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 COMPILE := compile -q --universal --python-version 3.11 --generate-hashes --all-extras --group dev --no-header
 
-.PHONY: help demo test test-long faults lint lint-code lint-types lint-imports lint-lock format lock model simulate mutants soak bench bench-import bench-sync clean
+.PHONY: help demo test test-long faults lint lint-code lint-types lint-imports lint-lock format lock model simulate mutants soak fuzz bench bench-import bench-sync clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -41,6 +43,10 @@ mutants: $(STAMP)  ## Take each guard out of a copy, one at a time, and show whi
 
 soak: $(STAMP)  ## Keep real stores under load and faults for MINUTES, and see that nothing grows and nothing is lost
 	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
+
+fuzz: $(STAMP)  ## Fuzz for SECONDS what takes apart that others wrote (needs Linux on x86-64)
+	@VIRTUAL_ENV="$$PWD/$(VENV)" $(BIN)/uv pip install -q --group fuzz
+	@$(BIN)/python -m tests.hostile.fuzz --seconds $(SECONDS_OF_FUZZ) $(ARGS)
 
 lint: lint-code lint-types lint-imports lint-lock  ## Check style, types, the direction of imports, the lock file
 

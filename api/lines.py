@@ -117,15 +117,25 @@ def is_full(raw: bytes) -> bool:
     if b'"diptych"' not in raw:
         return False
     try:
-        data = json.loads(raw)
+        return _object(raw).get("diptych") == KIND
     except ValueError:
         return False
-    return isinstance(data, dict) and data.get("diptych") == KIND
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    """Return the JSON object that a line is. Raises ValueError."""
+    try:
+        data = json.loads(raw)
+    except RecursionError as error:
+        raise ValueError("its values are nested too deeply") from error
+    if not isinstance(data, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004  # as JSON that is none
+    return data
 
 
 def read_header(raw: bytes) -> Header:
     """Return the first line. Raises FullExportError, InvalidInputError."""
-    data = json.loads(raw)
+    data = _object(raw)
     if data.get("format") != FORMAT:
         raise FullExportError(
             f"The file has the format {data.get('format')}, and this version reads {FORMAT}.", hint="upgrade diptych"
@@ -135,7 +145,7 @@ def read_header(raw: bytes) -> Header:
 
 def read_line(raw: bytes) -> Memory | Tombstone | Counts:
     """Return what a line behind the first holds. Raises InvalidInputError, ValueError (no JSON)."""
-    data = json.loads(raw)
+    data = _object(raw)
     if "end" in data:
         return validated(Counts, data["end"])
     if "deleted" in data:

@@ -11,7 +11,9 @@ _SHORTEST = 3
 #: Ends of variables' names; the address of a webhook is its key.
 _NAMES = ("PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "API_KEY", "WEBHOOK_URL")
 _PASSWORD = re.compile(r"://[^/@:]*:(.*)@")
-_USERINFO = re.compile(r"(?P<start>[a-zA-Z][\w+.-]*://[^\s/@:]*):[^\s]*@")
+_WORD = re.compile(r"\S+")
+#: Up to the password; a scheme's length is bounded, so that a long word is not looked through from each of its letters.
+_USER = re.compile(r"[a-zA-Z][\w+.-]{0,31}://[^\s/@:]*:")
 _PARAMETER = re.compile(
     r"(?P<start>\b(?:password|passwd|sslpassword|api_key|token)\s*[=:]\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)", re.IGNORECASE
 )
@@ -19,7 +21,19 @@ _PARAMETER = re.compile(
 
 def mask_url(url: str) -> str:
     """Return ``url`` with its password hidden."""
-    return _PARAMETER.sub(rf"\g<start>{MASK}", _USERINFO.sub(rf"\g<start>:{MASK}@", url))
+    return _PARAMETER.sub(rf"\g<start>{MASK}", _without_passwords(url))
+
+
+def _without_passwords(text: str) -> str:
+    return _WORD.sub(_without_password, text) if "@" in text and "://" in text else text
+
+
+def _without_password(word: re.Match[str]) -> str:
+    """Hide what stands between the first URL's user and the last ``@`` of a word: a password may hold anything."""
+    text = word[0]
+    end = text.rfind("@")
+    found = _USER.search(text, 0, max(end, 0))
+    return text if found is None else f"{text[: found.end()]}{MASK}{text[end:]}"
 
 
 def secrets_of_url(url: str) -> set[str]:

@@ -20,7 +20,17 @@ from persistence.ports.graph import GraphWrite
 from persistence.ports.outbox import Key
 from persistence.ports.vector import MemoryWrite, WriteMode, WriteReceipt
 from persistence.projection import Fragment, bucket, project
-from persistence.records import Entity, Memory, MemoryDraft, Relationship, Vector, check_embedding, validated
+from persistence.records import (
+    MAX_IDENTITY,
+    Entity,
+    Memory,
+    MemoryDraft,
+    Relationship,
+    Vector,
+    check_embedding,
+    fits,
+    validated,
+)
 
 #: Above this many memories, checking and projecting goes to a thread: it takes more than a few milliseconds.
 INLINE = 16
@@ -91,6 +101,10 @@ class Drafter:
             raise InvalidInputError("content", draft.content, f"it may have {self._max_bytes} bytes, not {size}")
         if draft.embedding is not None:
             self._check_dimension("embedding", draft.embedding)
+        for position, entity in enumerate(draft.entities or ()):
+            if not fits(draft.user_id, entity):
+                allowed = f"with its type and the tenant's user_id it may have {MAX_IDENTITY:,} bytes of UTF-8"
+                raise InvalidInputError(f"entities[{position}].name", entity.name, allowed)
 
     def _check_dimension(self, field: str, vector: Vector) -> None:
         if vector.size != self._embedder.dimension:

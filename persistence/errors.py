@@ -50,9 +50,17 @@ MAX_SHOWN = 60
 
 def shorten(value: object) -> str:
     """Return ``repr(value)``, cut to ``MAX_SHOWN`` characters, safe to print."""
-    text = repr(value[: MAX_SHOWN * 2] if isinstance(value, str | bytes | list | tuple) else value)
+    text = _shown(value[: MAX_SHOWN * 2] if isinstance(value, str | bytes | list | tuple) else value)
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
+
+
+def _shown(value: object) -> str:
+    """Return ``repr(value)``; the type of what has none: nested too deeply, too many digits, an object's own defect."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  # a refusal must not fail because of what it refuses
+        return f"<{type(value).__name__}>"
 
 
 class PersistenceError(Exception):

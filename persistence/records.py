@@ -17,6 +17,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -32,6 +33,10 @@ from persistence.text import Bounded, JsonObject, Name, Properties, Text, TypeNa
 
 MAX_ENTITIES = 1_000
 MAX_RELATIONSHIPS = 5_000
+#: Bytes of an entity's identity in UTF-8: an entry of PostgreSQL's index takes 2,704, lengths and all.
+MAX_IDENTITY = 2_600
+#: Fields of one object; no record has as many. Each that is not known is a fault of its own, which costs a kilobyte.
+MAX_FIELDS = 100
 
 Vector = npt.NDArray[np.float32]
 
@@ -124,6 +129,12 @@ class Entity(Record):
         return normalise(self.name)
 
 
+def fits(user_id: str, entity: Entity) -> bool:
+    """Say whether every graph can hold an entity's identity; normalising can make a name many times as long."""
+    parts = (user_id, entity.type, entity.key)
+    return sum(map(len, parts)) * 4 <= MAX_IDENTITY or sum(len(part.encode()) for part in parts) <= MAX_IDENTITY
+
+
 class Relationship(Record):
     """A statement of a memory that one of its entities relates to another; the ends are entity names.
 
@@ -138,8 +149,19 @@ class Relationship(Record):
     target_type: TypeName | None = None
 
 
-Entities = Annotated[tuple[Entity, ...], Field(max_length=MAX_ENTITIES)]
-Relationships = Annotated[tuple[Relationship, ...], Field(max_length=MAX_RELATIONSHIPS)]
+def check_fields(value: Any) -> Any:
+    """Return what a record is made of, or a list of such; refuse it where one has more fields than any record."""
+    for item in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(item, dict) and len(item) > MAX_FIELDS:
+            raise refuse(f"an object may have {MAX_FIELDS} fields at most")
+    return value
+
+
+# The first item at fault ends the look at a list: a million of them would be a million faults, at a kilobyte each.
+Entities = Annotated[tuple[Entity, ...], Field(max_length=MAX_ENTITIES, fail_fast=True), BeforeValidator(check_fields)]
+Relationships = Annotated[
+    tuple[Relationship, ...], Field(max_length=MAX_RELATIONSHIPS, fail_fast=True), BeforeValidator(check_fields)
+]
 Content = Annotated[Text, Field(min_length=1)]
 
 
@@ -233,6 +255,8 @@ def validated(model: type[M], data: Mapping[str, Any]) -> M:
     Raises InvalidInputError, which names the first field at fault, its value and what is allowed there.
     """
     try:
+        if isinstance(data, dict) and len(data) > MAX_FIELDS:
+            raise InvalidInputError("input", f"{len(data)} fields", f"it may have {MAX_FIELDS}")
         return model.model_validate(data)
     except ValidationError as error:
         raise first_fault(error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -52,7 +53,8 @@ def folder(url: str) -> Path:
     """Return the folder that a ``file:///…`` URL names. Raises ConfigurationError where it is none of this machine."""
     parts = urlsplit(url)
     path = Path(unquote(parts.path))
-    if parts.netloc not in {"", "localhost"} or not path.is_absolute() or path == Path("/"):
+    root = not Path(os.path.normpath(path)).name  # also `//` and `/x/..`
+    if parts.netloc not in {"", "localhost"} or not path.is_absolute() or root or "\0" in str(path):
         raise ConfigurationError(f"{mask(url)} names no folder of this machine.", hint="use file:///path/to/folder")
     return path
 

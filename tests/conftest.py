@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -36,6 +36,7 @@ from psycopg import sql
 from persistence.errors import ConfigurationError
 from persistence.local import LocalServer, Neo4jServer, PostgresServer, QdrantServer
 from persistence.local import watch as watch_script
+from tests import planted
 
 POSTGRES_IMAGE = "pgvector/pgvector:pg17"
 NEO4J_IMAGE = "neo4j:5.26-community"
@@ -318,15 +319,25 @@ def neo4j_server() -> Iterator[ServerUnderTest | ContainerUnderTest]:
 @pytest.fixture(scope="session")
 def postgres_url(request: pytest.FixtureRequest) -> str:
     """Return the URL of a real Postgres with pgvector."""
-    given = os.environ.get("DIPTYCH_TEST_POSTGRES_URL")
-    return given or request.getfixturevalue("postgres_server").url
+    url = os.environ.get("DIPTYCH_TEST_POSTGRES_URL") or request.getfixturevalue("postgres_server").url
+    planted.plant(urlsplit(url).password, "the password of PostgreSQL")
+    return str(url)
 
 
 @pytest.fixture(scope="session")
 def neo4j_url(request: pytest.FixtureRequest) -> str:
     """Return the URL of a real Neo4j, user and password included."""
-    given = os.environ.get("DIPTYCH_TEST_NEO4J_URL")
-    return given or request.getfixturevalue("neo4j_server").url
+    url = os.environ.get("DIPTYCH_TEST_NEO4J_URL") or request.getfixturevalue("neo4j_server").url
+    planted.plant(urlsplit(url).password, "the password of Neo4j")
+    return str(url)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Fail a test that logs or prints a secret of this run's."""
+    report = yield
+    planted.judge(report)
+    return report
 
 
 def pytest_report_header() -> str:

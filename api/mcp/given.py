@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from persistence.records import Content, Entities, Relationships, check_ends
+from persistence.records import Content, Entities, Relationships, check_ends, check_fields
 from persistence.text import JsonObject, Name, Text
 from sync import Depth, RunKind, RunState, Strategy
 
@@ -45,6 +45,8 @@ class Given(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    _few = model_validator(mode="before")(check_fields)
+
 
 class OfTenant(Given):
     """Arguments of a tool that works for one tenant, or (where it says so) for all."""
@@ -80,7 +82,8 @@ class RememberMany(OfTenant):
     """Arguments of remember_many."""
 
     memories: Annotated[
-        tuple[New, ...], Field(min_length=1, max_length=MAX_MANY, description=f"1 to {MAX_MANY} memories.")
+        tuple[New, ...],
+        Field(min_length=1, max_length=MAX_MANY, fail_fast=True, description=f"1 to {MAX_MANY} memories."),
     ]
 
 

@@ -7,6 +7,7 @@ mark lets good frames be found behind a damaged one, which tells damage from an 
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -16,6 +17,8 @@ MARK = b"\xd1pty"
 _HEAD = struct.Struct("<4sIQ16s")
 #: The longest payload that the length can say.
 LONGEST = 2**32 - 1
+#: How often a file is hashed at most in the search for a good frame, and how many bytes of a small one.
+_PASSES, _LEAST = 8, 64_000_000
 
 
 class Frame(NamedTuple):
@@ -42,22 +45,25 @@ def pack(number: int, payload: bytes) -> bytes:
 def frames(file: BinaryIO) -> Iterator[Frame]:
     """Yield the frames of a file from its beginning, numbered from 0. Raises BadFrameError at the first bad one."""
     expected, offset = 0, 0
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     while head := file.read(_HEAD.size):
-        frame = _frame(file, head, offset)
+        frame = _frame(file, head, offset, size)
         if frame is None or frame.number != expected:
             raise BadFrameError(offset)
         yield frame
         expected, offset = expected + 1, frame.end
 
 
-def _frame(file: BinaryIO, head: bytes, offset: int) -> Frame | None:
+def _frame(file: BinaryIO, head: bytes, offset: int, size: int) -> Frame | None:
     if len(head) < _HEAD.size:
         return None
     mark, length, number, found = _HEAD.unpack(head)
-    payload = file.read(length) if mark == MARK else b""
-    if mark != MARK or len(payload) < length or _hash(number, payload) != found:
+    end = offset + _HEAD.size + length
+    if mark != MARK or end > size:  # a length is not believed before there is that much: memory is taken for it
         return None
-    return Frame(number, payload, offset + _HEAD.size + length)
+    payload = file.read(length)
+    return Frame(number, payload, end) if _hash(number, payload) == found else None
 
 
 def is_torn(file: BinaryIO, offset: int, size: int) -> bool:
@@ -75,23 +81,35 @@ def is_torn(file: BinaryIO, offset: int, size: int) -> bool:
 
 
 def _any_frame(file: BinaryIO, start: int) -> bool:
+    """Say whether a good frame may lie behind ``start``.
+
+    What was stored can be made so that it is full of marks, each with a long length: after so many bytes hashed in
+    vain the answer is yes, which loses nothing.
+    """
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        left = max(len(content) * _PASSES, _LEAST)
         at = content.find(MARK, start)
-        while at >= 0:
-            content.seek(at)
-            if _frame_in(content, at):
+        while at >= 0 and left > 0:
+            length = _length_at(content, at)
+            if length is not None and _frame_in(content, at, length):
                 return True
+            left -= length or 0
             at = content.find(MARK, at + 1)
-    return False
+    return left <= 0
 
 
-def _frame_in(content: mmap.mmap, at: int) -> bool:
+def _length_at(content: mmap.mmap, at: int) -> int | None:
+    """Return the length of a frame that may begin here; None where there is not that much."""
     head = content[at : at + _HEAD.size]
     if len(head) < _HEAD.size:
-        return False
-    _, length, number, found = _HEAD.unpack(head)
-    payload = content[at + _HEAD.size : at + _HEAD.size + length]
-    return len(payload) == length and bool(_hash(number, payload) == found)
+        return None
+    length = int(_HEAD.unpack(head)[1])
+    return length if at + _HEAD.size + length <= len(content) else None
+
+
+def _frame_in(content: mmap.mmap, at: int, length: int) -> bool:
+    _, _, number, found = _HEAD.unpack(content[at : at + _HEAD.size])
+    return bool(_hash(number, content[at + _HEAD.size : at + _HEAD.size + length]) == found)
 
 
 def _hash(number: int, payload: bytes) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,8 @@ from persistence.files.source import Faults, Source, header
 END = b"end"
 #: The log of this number begins with the empty store.
 FIRST = 1
+#: What taking a payload apart raises where nobody who keeps to the format has written it.
+_FOREIGN = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 
 class _Ending(NamedTuple):
@@ -87,14 +91,26 @@ class Recovery:
             with path.open("rb") as file:
                 version = None
                 for frame in frames(file):
-                    if version is None:
-                        version = self._version(frame.payload, path)
-                    elif frame.payload != END:
-                        self._source.load(version, frame.payload)
+                    with self._told(path, frame.number):
+                        if version is None:
+                            version = self._version(frame.payload, path)
+                        elif frame.payload != END:
+                            self._source.load(version, frame.payload)
                     last = frame.payload
         except BadFrameError:
             return False
         return last == END
+
+    @contextmanager
+    def _told(self, path: Path, number: int) -> Iterator[None]:
+        """Refuse what is whole by its checksum and still no record of ours: it is no damage, so nothing is cut off."""
+        try:
+            yield
+        except _FOREIGN as error:
+            raise self._faults.refused(
+                f"Record {number} of {path} was not written by diptych; the file was left as it is.",
+                hint="put a backup of the folder in its place",
+            ) from error
 
     def _version(self, header: bytes, path: Path) -> int:
         """Return the version of a file's format. Raises SchemaTooNewError, ConfigurationError (another store's)."""
@@ -147,11 +163,12 @@ class Recovery:
             try:
                 version = None
                 for frame in frames(file):
-                    if version is None:
-                        _follow(before, frame.payload)
-                        version = self._version(frame.payload, path)
-                    else:
-                        self._source.load(version, frame.payload)
+                    with self._told(path, frame.number):
+                        if version is None:
+                            _follow(before, frame.payload)
+                            version = self._version(frame.payload, path)
+                        else:
+                            self._source.load(version, frame.payload)
                     ending = _Ending(frame.end, frame.number)
             except BadFrameError as error:
                 if not is_torn(file, error.offset, size):

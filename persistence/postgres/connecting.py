@@ -38,11 +38,11 @@ def conninfo(url: str, connect_timeout: float, faults: Faults) -> str:
     try:
         given: Mapping[str, Any] = conninfo_to_dict(url)
         return make_conninfo(**{**_DEFAULTS, "connect_timeout": max(2, math.ceil(connect_timeout)), **given})
-    except psycopg.Error as error:
+    except psycopg.Error:  # not kept as the cause: it repeats the URL, password and all
         raise ConfigurationError(
             f"The {faults.store}'s URL is no PostgreSQL URL.",
             hint="postgresql://user:password@host:5432/database, special characters in it percent-encoded",
-        ) from error
+        ) from None
 
 
 #: A password that is wrong and a limit that is reached look the same to whoever is refused.

@@ -78,7 +78,13 @@ class Keys:
 
 def _stretched(passphrase: str, about: Encryption) -> bytes:
     salt = bytes.fromhex(about.salt)
-    return hashlib.scrypt(passphrase.encode(), salt=salt, n=about.n, r=about.r, p=about.p, maxmem=_MEMORY, dklen=32)
+    secret = passphrase.encode("utf-8", "surrogateescape")
+    try:
+        return hashlib.scrypt(secret, salt=salt, n=about.n, r=about.r, p=about.p, maxmem=_MEMORY, dklen=32)
+    except ValueError as error:
+        raise BackupDamagedError(
+            "The manifest asks for a key that costs more than any backup's, or that there is none of."
+        ) from error
 
 
 def _derived(secret: bytes, purpose: bytes) -> bytes:

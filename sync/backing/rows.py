@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
+from types import UnionType
 from typing import Any
 from uuid import UUID
 
@@ -47,7 +48,7 @@ def unpack(section: Section, frame: bytes) -> list[Any]:
         if section is Section.MEMORIES:
             return list(_memories(rows, floats))
         return [_UNPACK[section](row) for row in rows]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise BackupDamagedError(f"A row of the {section.value} is not as it was written.") from error
 
 
@@ -77,6 +78,9 @@ def _memory_row(memory: Memory) -> list[Any]:
     return [texts[name] if name in texts else getattr(memory, name) for name in _COLUMNS]
 
 
+#: What their values are: with a checksum of his own making anybody can write anything there.
+_MEMORY = (str, str, str | None, str | None, str, str, str, str, bool, int, int, str, str)
+
 _TEXTS = {
     "metadata": to_metadata,
     "entities": to_entities,
@@ -92,9 +96,17 @@ def _memories(rows: list[list[Any]], floats: bytes) -> Iterator[Memory]:
     matrix = np.frombuffer(floats, dtype=_FLOATS).reshape(len(rows), -1).astype(np.float32)
     matrix.flags.writeable = False
     for row, embedding in zip(rows, matrix, strict=True):
-        fields = dict(zip(_COLUMNS, row, strict=True))
+        fields = dict(zip(_COLUMNS, _of_kinds(row, _MEMORY), strict=True))
         made = {name: make(fields[name]) for name, make in _TEXTS.items()}
         yield trusted(Memory, {**fields, **made, "embedding": embedding})
+
+
+def _of_kinds(row: Any, kinds: tuple[type | UnionType, ...]) -> Any:
+    """Return a row whose values are what a store is given. Raises TypeError, ValueError."""
+    for value, kind in zip(row, kinds, strict=True):
+        if not isinstance(value, kind):
+            raise TypeError(f"{type(value).__name__} stands where {kind} belongs")
+    return row
 
 
 # --- what else there is -----------------------------------------------------------------------------------------------
@@ -154,8 +166,8 @@ _PACK: dict[Section, Any] = {
     Section.INCONSISTENCIES: _recorded_row,
 }
 _UNPACK: dict[Section, Any] = {
-    Section.HEADS: lambda row: Head(*row),
-    Section.TOMBSTONES: lambda row: Tombstone(*row),
+    Section.HEADS: lambda row: Head(*_of_kinds(row, (str, str, int, int))),
+    Section.TOMBSTONES: lambda row: Tombstone(*_of_kinds(row, (str, str, int))),
     Section.OUTBOX: _entry,
     Section.RUNS: _run,
     Section.INCONSISTENCIES: _recorded,

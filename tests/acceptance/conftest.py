@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from neo4j import Driver, GraphDatabase
 
+from tests import planted
 from tests.acceptance.warm import Warm, warmed
 
 EXECUTABLE = Path(sys.executable).with_name("diptych")
@@ -62,7 +63,9 @@ class Command:
             timeout=SECONDS,
             check=False,
         )
-        return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+        ran = Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+        planted.check(ran.out, ran.err)
+        return ran
 
     def start(self, *args: str, **environment: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

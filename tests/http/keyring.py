@@ -8,6 +8,7 @@ from pathlib import Path
 from api.access import Scope
 from api.access.keyfile import KeyFile
 from api.access.keys import make_key
+from tests import planted
 
 ALICE, BOB = "alice", "bob"
 
@@ -31,6 +32,7 @@ class Keys:
         if revoked:
             await self.file.revoke(key.id, now)
         self.shown[name] = shown
+        planted.plant(shown.rpartition("_")[2], "the secret of an API key")
         return shown
 
     def headers(self, name: str) -> dict[str, str]:

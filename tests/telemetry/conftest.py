@@ -25,6 +25,7 @@ from api.telemetry.together import Together
 from api.telemetry.tracing import tracing
 from persistence import AsyncPersistenceService
 from persistence.ports.observer import Ending, Event, Work
+from tests import planted
 from tests.faults.stores import Stores
 
 
@@ -74,7 +75,9 @@ class Telemetry:
 
     async def page(self, accept: str = "") -> str:
         """Return the metrics as they are exposed."""
-        return (await self.metrics.exposed(accept))[0].decode()
+        page = (await self.metrics.exposed(accept))[0].decode()
+        planted.check(page)
+        return page
 
     async def look(self, memories: AsyncPersistenceService) -> dict[tuple[str, ...], float]:
         """Read the state, and return all samples by name and label values in the order of the labels' names."""

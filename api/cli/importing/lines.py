@@ -27,6 +27,8 @@ from persistence.errors import PersistenceError
 
 #: The longest line that is parsed, in bytes, its end left out.
 MAX_LINE = 16 * 1024 * 1024
+#: The longest line that is kept for whoever wants to look at it; a compressed file can hold one as long as any disk.
+MAX_SPILL = 1024 * 1024 * 1024
 STDIN = "-"
 STDIN_FILENO = 0
 BUFFER = 256 * 1024
@@ -149,19 +151,22 @@ def split(stream: IO[bytes], name: str) -> Iterator[Line]:
         if raw.endswith(b"\n"):
             yield Line(name, number, raw[:-1])
         elif len(raw) > MAX_LINE:
-            yield Line(name, number, b"", _spill(raw, stream))
+            yield Line(name, number, b"", _spill(raw, stream, f"{name}:{number}"))
         else:
             yield Line(name, number, raw)
 
 
-def _spill(head: bytes, stream: IO[bytes]) -> IO[bytes]:
-    """Put a line that is too long for memory into a temporary file."""
+def _spill(head: bytes, stream: IO[bytes], label: str) -> IO[bytes]:
+    """Put a line that is too long for memory into a temporary file. Raises SourceError where it does not end."""
     spill = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever copies the line, or with its last reference
     spill.write(head)
     while part := stream.readline(BUFFER):
         spill.write(part.removesuffix(b"\n"))
         if part.endswith(b"\n"):
             break
+        if spill.tell() > MAX_SPILL:
+            spill.close()
+            raise SourceError(f"{label} is longer than {MAX_SPILL:,} bytes.", hint="look whether it is JSON lines")
     return spill
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NoReturn
@@ -33,6 +34,13 @@ def parse(line: Line, rules: Rules) -> MemoryDraft:
     """Return the memory that a line describes, with an id. Raises LineError, InvalidInputError."""
     if line.spill is not None:
         raise LineError(f"it is longer than {MAX_LINE // 2**20} MiB")
+    try:
+        return _parsed(line, rules)
+    except RecursionError as error:
+        raise LineError("its values are nested too deeply") from error
+
+
+def _parsed(line: Line, rules: Rules) -> MemoryDraft:
     data = _load(_decode(line))
     if data.get("user_id") is None:
         _default_user(data, rules)
@@ -75,8 +83,6 @@ def _load(text: str) -> dict[str, Any]:
         data = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise LineError(f"it is not valid JSON ({error.msg} at character {error.pos + 1})") from error
-    except RecursionError as error:
-        raise LineError("its values are nested too deeply") from error
     except LineError:
         raise
     except ValueError as error:
@@ -95,8 +101,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse what most parsers silently drop."""
     made = dict(pairs)
     if len(made) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise LineError(f"the key {shorten(twice)} stands in it twice")
     return made
 

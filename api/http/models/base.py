@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from persistence.records import check_fields
 from persistence.text import Name
 
 #: Items on a page, at most.
@@ -16,6 +17,8 @@ class Asked(BaseModel):
     """Part of a request: unknown fields are refused, and every field at fault is named."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    _few = model_validator(mode="before")(check_fields)
 
 
 class Told(BaseModel):

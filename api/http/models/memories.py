@@ -43,7 +43,7 @@ class MemoryAsked(Asked):
 class BatchAsked(Asked):
     """Memories to store. All are checked before the first is stored; of those with one identity the last wins."""
 
-    memories: Annotated[tuple[MemoryAsked, ...], Field(min_length=1, max_length=MAX_BATCH)]
+    memories: Annotated[tuple[MemoryAsked, ...], Field(min_length=1, max_length=MAX_BATCH, fail_fast=True)]
     user_id: Tenant = None
 
 

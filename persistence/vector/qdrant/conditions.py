@@ -72,7 +72,8 @@ def _around(number: float) -> tuple[float | None, float | None]:
 
 
 def _path(steps: tuple[str, ...]) -> str | None:
-    """Return Qdrant's name of a path; None where it has no name for it."""
-    if any('"' in step or "\\" in step for step in steps):
+    """Return Qdrant's name of a path; None where it has no name for it: it knows no escapes."""
+    quoted = [json.dumps(step, ensure_ascii=False) for step in steps]
+    if any(name != f'"{step}"' for name, step in zip(quoted, steps, strict=True)):
         return None
-    return ".".join(("metadata", *(json.dumps(step, ensure_ascii=False) for step in steps)))
+    return ".".join(("metadata", *quoted))

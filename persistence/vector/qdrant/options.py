@@ -56,4 +56,4 @@ def parse(query: str, options: type[Given]) -> Given:
         raise ConfigurationError(
             f"The vector store's URL has an option {name!r} that is not allowed.",
             hint=f"the options are {', '.join(options.model_fields)}",
-        ) from error
+        ) from None  # its text repeats the value
