@@ -84,6 +84,7 @@ class Relay:
         self._graph = graph
         self._config = config
         self._wake = asyncio.Event()
+        self._most = config.relay_batch
         self._collected_at = time.monotonic()
         self.applied = 0
         self.failed = 0
@@ -163,9 +164,7 @@ class Relay:
     async def work(self) -> int:
         """Take one batch of due entries to its end; return how many there were."""
         store = self._truth.store
-        entries = await self._truth.change(
-            lambda: store.claim(limit=self._config.relay_batch, lease=LEASE), Deadline(TRUTH_TIME)
-        )
+        entries = await self._truth.change(lambda: store.claim(limit=self._most, lease=LEASE), Deadline(TRUTH_TIME))
         if entries:
             await self.take(entries)
         return len(entries)
@@ -234,7 +233,11 @@ class Relay:
         await self._postpone([_postponed(job, delay, error.message, dead=dead)])
 
     async def _give_back(self, jobs: Sequence[_Job], error: PersistenceError) -> None:
-        """Put a batch back uncounted: an outage makes no dead entries."""
+        """Put a batch back uncounted: an outage makes no dead entries. The next one is half as large.
+
+        A graph that has just been started may be too slow for a large one, each time again.
+        """
+        self._most = max(1, len(jobs) // 2)
         self.failed += len(jobs)
         jobs[0].batch.failed += len(jobs)
         delay = backoff(1, self._config.relay_backoff, self._config.relay_backoff_max)
@@ -249,6 +252,7 @@ class Relay:
         settlements = sorted(job.settlement for job in done)
         if settlements:
             await self._truth.change(lambda: self._truth.store.settle(settlements), Deadline(TRUTH_TIME))
+        self._most = min(self._most + self._most // 4 + 1, self._config.relay_batch)
         self.applied += len(done)
         jobs[0].batch.applied += len(done)
         in_step = {job.entry.key for job in done}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
 from persistence import AsyncPersistenceService, GraphStoreError, GraphUnavailableError, Key, Outcome, PersistenceConfig
+from persistence.ports.graph import GraphAck, GraphWrite
 from persistence.ports.runs import RunKind, RunQuery, RunState
 from persistence.vector.memory import MemoryStore
 from persistence.vector.memory.state import Table
@@ -110,7 +111,7 @@ async def test_what_a_repair_writes_is_listed(pair: Pair) -> None:
         listed.append(KEY in await MemoryStore.pending(pair.truth.inner, [KEY]))
 
     async with pair.service(hooked=True) as memories:
-        await pair.inner.clear(ALICE, limit=9)
+        await pair.inner.clear(ALICE, limit=9, timeout=60)
         pair.graph.before["apply"] = once(look)
         report = await AsyncSyncService(memories).repair_inconsistencies(dry_run=False, user_id=ALICE)
     assert (listed, report.repaired) == ([True], 1)
@@ -189,7 +190,7 @@ async def test_a_rebuild_goes_on_where_it_was_stopped(pair: Pair) -> None:
     settings = {"sync_batch": 2, "retry_attempts": 1, "breaker_failures": 9}
     async with pair.service(hooked=True, **settings) as memories:
         await memories.store_many([draft(number) for number in range(6)])
-        while await pair.inner.clear(ALICE, limit=99):
+        while await pair.inner.clear(ALICE, limit=99, timeout=60):
             pass
         pair.graph.calls.clear()
         pair.graph.before["apply"] = failing(GraphUnavailableError("Gone."), first=2, times=1)
@@ -199,3 +200,37 @@ async def test_a_rebuild_goes_on_where_it_was_stopped(pair: Pair) -> None:
         done = await sync.resume_run(stopped.run_id)
         assert (done.complete, done.memories) == (True, 6)
         assert (await sync.check_consistency(Depth.FULL)).in_step
+
+
+class _Slow(SharedGraph):
+    """A graph that has just been started: what is too large for it does not end in time."""
+
+    most = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    async def apply(self, writes: Sequence[GraphWrite], *, timeout: float) -> list[GraphAck]:
+        self.sizes.append(len(writes))
+        if len(writes) > self.most:
+            raise GraphUnavailableError
+        return await super().apply(writes, timeout=timeout)
+
+
+async def test_what_is_too_large_for_a_slow_graph_is_sent_in_parts() -> None:
+    """After a batch that did not end in time the relay sends half as much, and more again once it comes through."""
+    pair, slow = Pair(), _Slow()
+    pair.graph = Hooked(slow)
+    settings = {"breaker_failures": 100, "retry_attempts": 1, "relay_backoff": 0.01, "relay_batch": 32}
+    async with pair.service(hooked=True, **settings) as memories:
+        await memories.store_many([draft(number) for number in range(40)])
+        slow.sizes.clear()
+        relay = memories.parts.relay
+        for _ in range(30):
+            pair.moment += HOUR  # so that all that was put back is due
+            await relay.work()
+        report = await relay.report()
+    assert (report.pending, report.dead) == (0, 0)
+    assert slow.sizes[:4] == [32, 16, 8, 4]
+    assert max(slow.sizes[4:]) > slow.most
