@@ -14,17 +14,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from persistence.errors import GraphStoreError
+from persistence.errors import GraphStoreError, RunConflictError
 from persistence.gates import GraphRole
 from persistence.log import get_logger
-from persistence.ports.graph import GraphStore
 from persistence.ports.outbox import Key
-from persistence.ports.runs import Run, RunQuery
+from persistence.ports.runs import Depth, Run, RunQuery
 from persistence.ports.vector import VectorStore
 from persistence.records import Record, validated
 from persistence.retry import Deadline
 from persistence.service import AsyncPersistenceService
 from persistence.text import Name
+from sync.service import AsyncSyncService
 
 log = get_logger("erase")
 
@@ -107,20 +107,19 @@ class _Erasing:
         return self.memories.parts.truth.store
 
     async def graph(self) -> bool:
-        """Clear what the graph has of the tenant and truth has not; return whether it could not be reached."""
-        gate = self.memories.parts.graph
-        if gate.role is not GraphRole.REGISTERED or self.asked.memory_id is not None:
-            return False
-        try:
-            while await gate.ask(self._clear_some, Deadline(_SECONDS)):
-                pass
-        except GraphStoreError as error:
-            log.warning("The graph could not be cleared.", action="erase", reason=error.message)
-            return True
-        return False
+        """Delete what the graph has of the tenant and truth has not; return whether it could not be looked for.
 
-    async def _clear_some(self, store: GraphStore) -> int:
-        return await store.clear(self.asked.user_id, limit=_PAGE, timeout=_SECONDS)
+        By the rule of orphans, each at the version that was seen: what somebody stores meanwhile stays.
+        """
+        if self.memories.parts.graph.role is not GraphRole.REGISTERED or self.asked.memory_id is not None:
+            return False
+        repair = AsyncSyncService(self.memories).repair_inconsistencies
+        try:
+            done = await repair(Depth.STRUCTURE, user_id=self.asked.user_id, dry_run=False, force=True)
+        except (GraphStoreError, RunConflictError) as error:
+            log.warning("The graph could not be looked through.", action="erase", reason=error.message)
+            return True
+        return not done.check.complete or done.failed > 0
 
     async def found(self) -> int:
         """Remove recorded inconsistencies."""

@@ -15,6 +15,7 @@ from persistence.vector.memory import MemoryStore
 from persistence.vector.memory.state import Table
 from persistence.vector.memory.storage import Storage
 from sync import AsyncSyncService, Depth, LeaseLostError
+from sync.erasing import erase
 from tests.faults.proxies import Hook, Hooked, failing
 from tests.faults.simulator.ports import SharedGraph
 from tests.faults.stores import ALICE, DIMENSION, draft
@@ -234,3 +235,17 @@ async def test_what_is_too_large_for_a_slow_graph_is_sent_in_parts() -> None:
     assert (report.pending, report.dead) == (0, 0)
     assert slow.sizes[:4] == [32, 16, 8, 4]
     assert max(slow.sizes[4:]) > slow.most
+
+
+async def test_what_is_stored_while_its_tenant_is_erased_stays(pair: Pair) -> None:
+    """A memory stored behind the deletes of an erasure, and settled, is in the graph at its end; an orphan is not."""
+    await pair.storage.commit(lambda tx: tx.remove(Table.MEMORIES, KEY), 1)
+    pair.moment += HOUR
+    async with pair.service(hooked=True) as memories:
+        await memories.store(**draft(2))
+        pair.truth.before["begin_run"] = once(_by_another(pair, **draft(7)))
+        report = await erase(memories, ALICE)
+        assert (report.deleted, report.pending, report.graph_unreached) == (1, 0, False)
+        assert (await AsyncSyncService(memories).check_consistency(Depth.FULL)).in_step
+    there = await pair.inner.read([Key(ALICE, f"m000{number}") for number in (1, 2, 7)])
+    assert [key.id for key, memory in there.items() if memory.live] == ["m0007"]
