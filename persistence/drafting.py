@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
@@ -97,20 +97,23 @@ class Drafter:
         return drafts
 
     def _check_draft(self, draft: MemoryDraft) -> None:
-        if len(draft.content) * 4 > self._max_bytes and (size := len(draft.content.encode())) > self._max_bytes:
-            raise InvalidInputError("content", draft.content, f"it may have {self._max_bytes} bytes, not {size}")
-        if draft.embedding is not None:
-            self._check_dimension("embedding", draft.embedding)
+        for fault in self.faults(draft.content, draft.embedding):
+            raise fault
         for position, entity in enumerate(draft.entities or ()):
             if not fits(draft.user_id, entity):
                 allowed = f"with its type and the tenant's user_id it may have {MAX_IDENTITY:,} bytes of UTF-8"
                 raise InvalidInputError(f"entities[{position}].name", entity.name, allowed)
 
-    def _check_dimension(self, field: str, vector: Vector) -> None:
-        if vector.size != self._embedder.dimension:
-            raise InvalidInputError(
-                field, vector.tolist(), f"it must have {self._embedder.dimension} dimensions, not {vector.size}"
-            )
+    def faults(self, content: str, embedding: Sequence[float] | Vector | None) -> Iterator[InvalidInputError]:
+        """Say what of a memory this service cannot take, whatever it is that another one could."""
+        if len(content) * 4 > self._max_bytes and (size := _size(content)) > self._max_bytes:
+            yield InvalidInputError("content", content, f"it may have {self._max_bytes} bytes, not {size}")
+        if embedding is not None and len(embedding) != self._embedder.dimension:
+            yield self._misfit("embedding", embedding)
+
+    def _misfit(self, field: str, vector: Sequence[float] | Vector) -> InvalidInputError:
+        dimension = self._embedder.dimension
+        return InvalidInputError(field, list(vector), f"it must have {dimension} dimensions, not {len(vector)}")
 
     def check_vector(self, field: str, value: Sequence[float] | Vector) -> Vector:
         """Return a vector that a caller gave as one of this service's. Raises InvalidInputError."""
@@ -118,7 +121,8 @@ class Drafter:
             vector = check_embedding(value)
         except PydanticCustomError as error:
             raise InvalidInputError(field, value, error.message()) from error
-        self._check_dimension(field, vector)
+        if vector.size != self._embedder.dimension:
+            raise self._misfit(field, vector)
         return vector
 
     async def prepare(self, drafts: Sequence[MemoryDraft], mode: WriteMode = WriteMode.REPLACE) -> list[Prepared]:
@@ -159,6 +163,11 @@ class Drafter:
         found = await self._extractor.extract([drafts[position].content for position in wanted]) if wanted else []
         made = dict(zip(wanted, found, strict=True))
         return [made.get(position) for position in range(len(drafts))]
+
+
+def _size(text: str) -> int:
+    """Return a text's bytes; also of one that holds half a character, which is no text to store."""
+    return len(text.encode(errors="surrogatepass"))
 
 
 def _to_extract(draft: MemoryDraft) -> bool:

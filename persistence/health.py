@@ -61,7 +61,7 @@ async def count_graph(parts: Parts, deadline: Deadline, user_id: str | None = No
     counts = await _obtained(lambda: parts.graph.ask(lambda graph: graph.counts(user_id), deadline))
     if counts is None or counts.memories is None:
         return NOT_COUNTED
-    return Count(counts.memories, exact=parts.graph.role is GraphRole.REGISTERED)
+    return Count(counts.memories, exact=counts.exact and parts.graph.role is GraphRole.REGISTERED)
 
 
 async def _vector(parts: Parts, deadline: Deadline) -> StoreHealth:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Self, TypeVar
 
@@ -165,6 +166,19 @@ Relationships = Annotated[
 Content = Annotated[Text, Field(min_length=1)]
 
 
+def _check_calendar(moment: datetime) -> datetime:
+    """Return a moment that can be read back in UTC. Raises PydanticCustomError."""
+    try:
+        moment.astimezone(UTC)
+    except OverflowError as error:
+        raise refuse("it must lie between the years 1 and 9999 in UTC") from error
+    return moment
+
+
+#: When a memory came about, as a caller gives it.
+CreatedAt = Annotated[AwareDatetime, AfterValidator(_check_calendar)]
+
+
 class MemoryDraft(Record):
     """A memory as a caller gives it.
 
@@ -181,7 +195,7 @@ class MemoryDraft(Record):
     entities: Entities | None = None
     relationships: Relationships | None = None
     embedding: Embedding | None = Field(None, repr=False)
-    created_at: AwareDatetime | None = None
+    created_at: CreatedAt | None = None
 
     @model_validator(mode="after")
     def _ends_are_entities(self) -> Self:

@@ -180,7 +180,7 @@ class Check:
     async def _emptied(self) -> bool:
         """Say whether the graph holds no memory at all."""
         counts = await self.pair.graph(lambda store: store.counts(self.scope.user_id))
-        return counts.memories == 0
+        return counts.memories == 0 and counts.exact
 
     async def _counted(self) -> AsyncGenerator[Found]:
         """Count what truth has and no outbox entry speaks of; list the first of it."""

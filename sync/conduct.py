@@ -14,7 +14,7 @@ from persistence.gates import PROBE_TIME, GraphRole
 from persistence.log import get_logger
 from persistence.ports.observer import SyncRun
 from persistence.ports.runs import RunKind, RunState
-from persistence.results import OutboxStats
+from persistence.results import Count, OutboxStats
 from persistence.watching import Watching
 from sync.asked import Asked
 from sync.check import Check, Position
@@ -22,7 +22,7 @@ from sync.extract import Extraction
 from sync.journal import JOURNAL_TIME, LEAVING_TIME, Journal, RunStoppedError
 from sync.model import CheckReport, OnProgress, RebuildReport, RepairReport, SyncResult
 from sync.orphans import Orphans
-from sync.outcome import Progressing, check_report, rebuild_report, repair_report
+from sync.outcome import Progressing, check_report, rebuild_plan, rebuild_report, repair_report
 from sync.pair import UNREADABLE, Pair
 from sync.rebuild import Rebuild, Written
 from sync.recheck import CheckOfRun
@@ -39,6 +39,10 @@ Report = CheckReport | RepairReport | RebuildReport | SyncResult
 STOPPING = (*UNREADABLE, OutcomeUnknownError)
 #: Entries of a tenant or of all that are counted.
 PENDING_BOUND = 1_000_000
+#: Memories that are counted for a plan, and for how far a rebuild is.
+PLANNED_BOUND = 1_000_000
+#: Nodes of each kind that are counted at the end of a rebuild, which has written them one by one.
+NODES_BOUND = 10_000_000
 
 
 class Conductor:
@@ -114,12 +118,31 @@ class Conductor:
         return result
 
     async def _rebuild(self) -> RebuildReport:
+        report = await (self._plan() if self._asked.dry_run else self._written_anew())
+        state = RunState.DONE if report.complete else RunState.INTERRUPTED
+        await leave(self._journal, state, rebuild_json(report))
+        return report
+
+    async def _plan(self) -> RebuildReport:
+        """Count what truth has. What the graph has besides takes the rebuild itself to know."""
+        tally, counted = Tally(limit=0), Count(None, exact=False)
+
+        async def count() -> None:
+            nonlocal counted
+            counted = await self._count(bound=PLANNED_BOUND)
+
+        await self._through(tally, count())
+        seconds = time.perf_counter() - self._started
+        run = self._journal.run
+        return rebuild_plan(run.id, self._asked, counted, run.started_at, notes=tuple(tally.notes), seconds=seconds)
+
+    async def _written_anew(self) -> RebuildReport:
         orphans = Orphans(self._pair, self._journal, self._asked.force)
         written = self._written()
         orphans.numbers.update(written.orphans)
         notes: list[str] = []
         tally = Tally(limit=0)
-        if self._pair.independent and not self._asked.dry_run:
+        if self._pair.independent:
             rebuild = Rebuild(
                 self._pair,
                 self._asked.scope,
@@ -131,16 +154,11 @@ class Conductor:
                 self._asked.clear_existing,
                 self._progress.at,
             )
-            self._progress.total = await self._count()
+            self._progress.total = await self._total()
             await self._through(tally, rebuild.run())
-        elif self._asked.dry_run:
-            written.memories = await self._count() or 0
         else:
             notes.append("The graph of this process's memory is projected from truth whenever it is read.")
-        report = await self._rebuilt(written, orphans, tally, notes)
-        state = RunState.DONE if report.complete else RunState.INTERRUPTED
-        await leave(self._journal, state, rebuild_json(report))
-        return report
+        return await self._rebuilt(written, orphans, tally, notes)
 
     # --- parts of them ------------------------------------------------------------------------------------------
 
@@ -251,16 +269,22 @@ class Conductor:
         if self._parts.graph.role is not GraphRole.REGISTERED:
             return None
         try:
-            counts = await self._pair.graph(lambda store: store.counts(self._asked.scope.user_id))
+            user_id = self._asked.scope.user_id
+            counts = await self._pair.graph(lambda store: store.counts(user_id, bound=NODES_BOUND))
         except UNREADABLE:
             return None
-        return None if counts.memories is None or counts.entities is None else counts.memories + counts.entities
+        if counts.memories is None or counts.entities is None or not counts.exact:
+            return None
+        return counts.memories + counts.entities
 
-    async def _count(self) -> int | None:
+    async def _total(self) -> int | None:
         try:
-            return (await self._pair.truth(lambda store: store.count(self._asked.scope.user_id))).value
+            return (await self._count(bound=PLANNED_BOUND)).value
         except UNREADABLE:
             return None
+
+    async def _count(self, *, bound: int) -> Count:
+        return await self._pair.truth(lambda store: store.count(self._asked.scope.user_id, bound=bound))
 
 
 async def led(journal: Journal, work: Callable[[], Coroutine[Any, Any, T]]) -> T:

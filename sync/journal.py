@@ -72,6 +72,11 @@ class Journal:
         """Return the seconds for which nobody can have taken the run over since the last save, at least."""
         return self._held.remaining()
 
+    async def look(self) -> None:
+        """Raise what speaks against going on, as the record says now: for a run that waits and saves nothing."""
+        await self._renew()
+        self.check()
+
     async def save(self, cursor: Mapping[str, Any]) -> None:
         """Save how far the run is, whatever was asked of it meanwhile."""
         store, run, held = self._truth.store, self.run, Deadline(self._lease)
@@ -116,19 +121,22 @@ class Journal:
             await asyncio.wait({beat})
 
     async def _beat(self) -> None:
-        store, run = self._truth.store, self.run
-        while True:
+        while self._lost is None:
             await asyncio.sleep(self._lease / RENEWALS)
-            try:
-                self._stop |= await self._truth.change(
-                    lambda: store.renew_run(run.id, run.token, lease=self._lease), Deadline(JOURNAL_TIME)
-                )
-            except LeaseLostError as error:
-                self._lost = error
-                return
-            except PersistenceError as error:
-                # Whoever takes the run over meanwhile does no harm; the next save says so.
-                log.warning("A run's lease could not be renewed.", action="renew_run", reason=error.message)
+            await self._renew()
+
+    async def _renew(self) -> None:
+        """Keep the lease, and hear whether the run is to stop."""
+        store, run = self._truth.store, self.run
+        try:
+            self._stop |= await self._truth.change(
+                lambda: store.renew_run(run.id, run.token, lease=self._lease), Deadline(JOURNAL_TIME)
+            )
+        except LeaseLostError as error:
+            self._lost = error
+        except PersistenceError as error:
+            # Whoever takes the run over meanwhile does no harm; the next save says so.
+            log.warning("A run's lease could not be renewed.", action="renew_run", reason=error.message)
 
 
 async def begun(

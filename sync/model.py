@@ -143,20 +143,22 @@ class RepairReport:
 class RebuildReport:
     """What a rebuild wrote. ``edges``: mentions and relationships; ``removed``: what the graph had and truth had not.
 
-    ``refused``: orphans above the cap, left alone. ``pending``: memories that were left to the outbox.
+    ``refused``: orphans above the cap, left alone. ``pending``: memories that were left to the outbox. A dry run counts
+    the memories of truth alone, up to a bound (``exact`` False: there are more); the other numbers are None, unknown.
     """
 
     run_id: UUID
     user_id: str | None
     complete: bool
     dry_run: bool
-    memories: int
+    memories: int | None
+    exact: bool
     nodes: int | None
-    edges: int
-    removed: int
-    refused: int
-    pending: int
-    extracted: int
+    edges: int | None
+    removed: int | None
+    refused: int | None
+    pending: int | None
+    extracted: int | None
     notes: tuple[str, ...]
     started_at: datetime
     duration_ms: float

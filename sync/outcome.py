@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from persistence.ports.runs import Depth, Kind
-from persistence.results import OutboxStats
+from persistence.results import Count, OutboxStats
 from sync.asked import Asked
 from sync.model import Checked, CheckReport, OnProgress, Progress, RebuildReport, RepairReport, Scope
 from sync.rebuild import Written
@@ -134,6 +134,7 @@ def rebuild_report(
         complete=complete,
         dry_run=asked.dry_run,
         memories=written.memories,
+        exact=True,
         nodes=nodes,
         edges=written.edges,
         removed=written.removed,
@@ -141,6 +142,29 @@ def rebuild_report(
         pending=written.pending,
         extracted=written.extracted,
         notes=(*notes, *refused.values()),
+        started_at=started_at,
+        duration_ms=seconds * 1_000,
+    )
+
+
+def rebuild_plan(
+    run_id: UUID, asked: Asked, memories: Count, started_at: datetime, *, notes: tuple[str, ...], seconds: float
+) -> RebuildReport:
+    """Return what is known of a rebuild before anything is written: of how many memories truth would have it made."""
+    return RebuildReport(
+        run_id=run_id,
+        user_id=asked.scope.user_id,
+        complete=memories.value is not None,
+        dry_run=True,
+        memories=memories.value,
+        exact=memories.exact,
+        nodes=None,
+        edges=None,
+        removed=None,
+        refused=None,
+        pending=None,
+        extracted=None,
+        notes=notes,
         started_at=started_at,
         duration_ms=seconds * 1_000,
     )

@@ -18,33 +18,38 @@ from sync.model import Pace
 
 T = TypeVar("T")
 
+#: Seconds after which a run that waits for its pace looks whether it is to stop.
+LOOK_EVERY = 1.0
 #: What a store that cannot be read raises. It is never taken for an absence.
 UNREADABLE = (VectorStoreError, GraphStoreError, DeadlineExceededError)
 
 
 class Throttle:
-    """Holds a run to its pace. ``sleep`` and ``clock`` are given by tests."""
+    """Holds a run to its pace. ``look`` raises what speaks against waiting on; tests give ``sleep`` and ``clock``."""
 
     def __init__(
         self,
         pace: Pace,
         *,
+        look: Callable[[], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._pace = pace
+        self._look = look
         self._clock = clock
         self._sleep = sleep
         self._free_at = clock()
 
     async def rows(self, count: int) -> None:
-        """Wait until ``count`` rows more fit into the pace."""
+        """Wait until ``count`` rows more fit into the pace; a page may take minutes, in which a run may be stopped."""
         if self._pace.rows_per_second is None or count <= 0:
             return
-        now = self._clock()
-        self._free_at = max(self._free_at, now) + count / self._pace.rows_per_second
-        if self._free_at > now:
-            await self._sleep(self._free_at - now)
+        self._free_at = until = max(self._free_at, self._clock()) + count / self._pace.rows_per_second
+        while (left := until - self._clock()) > 0:
+            await self._sleep(min(left, LOOK_EVERY))
+            if left > LOOK_EVERY and self._look is not None:
+                await self._look()
 
     async def answered(self, seconds: float) -> None:
         """Give a store that answered slowly as much rest as the answer took."""

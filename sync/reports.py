@@ -64,13 +64,14 @@ def repair_json(report: RepairReport) -> Json:
 
 
 def rebuild_json(report: RebuildReport) -> Json:
-    """Return what a rebuild wrote."""
+    """Return what a rebuild wrote; null is what was not counted."""
     return {
         "run_id": str(report.run_id),
         "user_id": report.user_id,
         "complete": report.complete,
         "dry_run": report.dry_run,
         "memories": report.memories,
+        "exact": report.exact,
         "nodes": report.nodes,
         "edges": report.edges,
         "removed": report.removed,

@@ -279,7 +279,7 @@ class AsyncSyncService:
 
     async def _carry(self, journal: Journal, progress: OnProgress | None) -> Report:
         asked = Asked.restored(journal.run.user_id, journal.run.request)
-        pair = Pair(self._parts, Throttle(asked.pace), seconds=self._parts.config.sync_timeout)
+        pair = Pair(self._parts, Throttle(asked.pace, look=journal.look), seconds=self._parts.config.sync_timeout)
         return await Conductor(pair, journal, asked, progress).carry()
 
     def _require_graph(self) -> None:

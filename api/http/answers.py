@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from api.access import Denied, Principal, Unauthenticated, Undecided
-from api.http import problems
+from api.http import late, problems
 from api.http.caller import PRINCIPAL, Misdirected, ReadOnly
 from api.http.problems import Answer
 from api.http.traced import request_id_of
@@ -38,7 +38,7 @@ def answer_of(error: Exception, request: Request) -> Answer:
         case errors.PersistenceError():
             return _of_ours(error, request)
         case RequestValidationError():
-            return _invalid([_fault(fault) for fault in error.errors()[:MOST_FAULTS]])
+            return _invalid([_fault(fault) for fault in late.faults(request, error.body, error.errors())[:MOST_FAULTS]])
         case Unauthenticated():
             return _unauthenticated(error, request)
         case Denied():

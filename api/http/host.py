@@ -31,9 +31,10 @@ class Host:
 
 @asynccontextmanager
 async def hosting(memories: AsyncPersistenceService, config: ApiConfig) -> AsyncIterator[Host]:
-    """Put a host on an open service; at the end its runs are interrupted and their leases given back."""
+    """Put a host on an open service, and watch its stores; at the end runs are interrupted, their leases given back."""
     sync = AsyncSyncService(memories)
     desk = Desk(sync)
+    desk.board.watch()
     try:
         yield Host(memories, sync, desk, config)
     finally:

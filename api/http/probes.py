@@ -59,7 +59,7 @@ class _Truth:
         """Return why the truth cannot be used; None where it can."""
         async with self._asking:
             if self._asked is None or time.monotonic() - self._asked > FRESH:
-                health = await self._host.memories.get_health(timeout=ASK_TIME)
+                health = await self._host.desk.board.health(timeout=ASK_TIME)
                 down = health.vector.status is HealthStatus.UNHEALTHY
                 self._trouble = "The vector store does not answer." if down else None
                 self._asked = time.monotonic()

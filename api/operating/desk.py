@@ -147,10 +147,12 @@ class Desk:
 
     async def _in_the_way(self, order: Order) -> Run | None:
         """Return a run that goes on here and stands in the way: it is alive, and nobody need wait to see that."""
-        for led in self._led:
+        for led in list(self._led):
             run = led.run
             if run is not None and run.kind is order.operation and _overlap(run.user_id, order.user_id):
-                return await self.sync.get_run(run.id)
+                now = await self.sync.get_run(run.id)
+                if now.state is RunState.RUNNING:  # else it has ended, and only its task is not over yet
+                    return now
         return None
 
     async def _begin_once(self, order: Order, once: Once) -> Run:

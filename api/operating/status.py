@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,14 +12,19 @@ from api.operating.counting import Counting
 from api.shapes import count_json, last_check_json, outbox_json, store_json, time_text
 from persistence.assembly import Parts
 from persistence.health import NOT_COUNTED, check_health, count_graph, count_truth
+from persistence.log import get_logger
 from persistence.results import Count, HealthCheck, HealthStatus, StoreHealth
 from persistence.retry import Deadline
 from persistence.service import AsyncPersistenceService
 from sync.reports import run_json
 from sync.stats import Newest, gather_newest
 
+log = get_logger("status")
+
 #: Seconds within which a look is over, and within which a count is, which nobody may be waiting for any more.
 LOOK_TIME, COUNT_TIME = 2.5, 20.0
+#: Seconds between two looks that nobody asked for: so late at most is it seen that a store went or came back.
+WATCH_EVERY = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +57,16 @@ class Status:
 
 
 class StatusBoard:
-    """Looks at an open service, and remembers since when its stores are as they are. A restart forgets it."""
+    """Looks at an open service, and remembers since when its stores are as they are. A restart forgets it.
+
+    It remembers what it read for whomever, and what others tell it by ``note``; ``watch`` has it look by itself.
+    """
 
     def __init__(self, memories: AsyncPersistenceService) -> None:
         self._memories = memories
         self._states: dict[str, StoreState] = {}
+        self._noted_at: datetime | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._truth = Counting(lambda user_id: count_truth(self._parts, Deadline(COUNT_TIME), user_id))
         self._graph = Counting(lambda user_id: count_graph(self._parts, Deadline(COUNT_TIME), user_id))
 
@@ -69,30 +79,61 @@ class StatusBoard:
 
         It answers within LOOK_TIME; what a store has not said by then is None.
         """
-        parts, deadline = self._parts, Deadline(LOOK_TIME)
-        health, vector_count, graph_count, newest = await asyncio.gather(
-            check_health(parts, deadline, user_id),
-            self._truth.get(user_id),
-            self._graph.get(user_id),
-            gather_newest(parts, user_id, deadline),
+        (health, vector_count, graph_count), newest = await asyncio.gather(
+            self.stores(user_id, timeout=LOOK_TIME), gather_newest(self._parts, user_id, Deadline(LOOK_TIME))
         )
-        vector = self._noted("vector", health.vector, health.checked_at)
-        graph = self._noted("graph", health.graph, health.checked_at)
-        return Status(health, vector, graph, _of(vector, vector_count), _of(graph, graph_count), newest)
+        vector, graph = (
+            replace(self._states[name], health=now)
+            for name, now in (("vector", health.vector), ("graph", health.graph))
+        )
+        return Status(health, vector, graph, vector_count, graph_count, newest)
+
+    async def stores(self, user_id: str | None, *, timeout: float) -> tuple[HealthCheck, Count, Count]:
+        """Say how the stores are, and how many memories truth and the graph have, of one tenant or of all."""
+        health, vector, graph = await asyncio.gather(
+            self.health(user_id, timeout=timeout), self._truth.get(user_id), self._graph.get(user_id)
+        )
+        return health, _of(health.vector, vector), _of(health.graph, graph)
+
+    async def health(self, user_id: str | None = None, *, timeout: float) -> HealthCheck:
+        """Probe the stores, and remember how they are."""
+        health = await check_health(self._parts, Deadline(timeout), user_id)
+        self.note(health)
+        return health
+
+    def note(self, health: HealthCheck) -> None:
+        """Remember how the stores are; what is older than what is known already says nothing new."""
+        if self._noted_at is not None and health.checked_at <= self._noted_at:
+            return
+        self._noted_at = health.checked_at
+        for name, store in (("vector", health.vector), ("graph", health.graph)):
+            before = self._states.get(name) or StoreState(store, health.checked_at)
+            self._states[name] = before.then(store, health.checked_at)
+
+    def watch(self, *, every: float = WATCH_EVERY) -> None:
+        """Look at the stores now, and from now on, until ``close``: an outage that nobody asks in is noted too."""
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watching(every), name="diptych-status")
 
     async def close(self) -> None:
-        """Stop the counts that are under way."""
+        """Stop to watch, and the counts that are under way."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait({self._watch})
         await asyncio.gather(self._truth.close(), self._graph.close())
 
-    def _noted(self, name: str, health: StoreHealth, now: datetime) -> StoreState:
-        before = self._states.get(name) or StoreState(health, now)
-        self._states[name] = state = before.then(health, now)
-        return state
+    async def _watching(self, every: float) -> None:
+        while True:
+            try:
+                await self.health(timeout=LOOK_TIME)
+            except Exception:  # a defect must not end it: nobody awaits this task
+                log.exception("The stores could not be looked at.", action="watch_status")
+            await asyncio.sleep(every)
 
 
-def _of(store: StoreState, count: Count) -> Count:
+def _of(store: StoreHealth, count: Count) -> Count:
     """Return a count, if the store is there: a former one says nothing of a store that is away."""
-    return NOT_COUNTED if store.health.status is HealthStatus.UNHEALTHY else count
+    return NOT_COUNTED if store.status is HealthStatus.UNHEALTHY else count
 
 
 def board_json(status: Status) -> Mapping[str, Any]:

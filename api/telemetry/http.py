@@ -45,7 +45,8 @@ def make_metrics_router(metrics: Metrics) -> APIRouter:
         if caller.user_id is not None:
             raise Denied("Metrics are of all tenants together, and this principal may act for one only.")
         host: Host = request.app.state.host
-        await metrics.state.refresh(host.memories)
+        if (health := await metrics.state.refresh(host.memories)) is not None:
+            host.desk.board.note(health)
         body, media_type = await metrics.exposed(request.headers.get("accept", ""))
         return Response(body, headers={"content-type": media_type})
 

@@ -71,14 +71,18 @@ class State(Collector):
         self._success = math.nan
         self._lock = asyncio.Lock()
 
-    async def refresh(self, memories: AsyncPersistenceService) -> None:
-        """Read the state anew, where the last reading is too old. Raises nothing for a store that is away."""
+    async def refresh(self, memories: AsyncPersistenceService) -> HealthCheck | None:
+        """Read the state anew, where the last reading is too old. Raises nothing for a store that is away.
+
+        Returns how the stores were then, None where that was not obtained.
+        """
         async with self._lock:
             if time.monotonic() - self._read_at >= self._stands_for:
                 self._reading = await self._read(memories)
                 self._read_at = time.monotonic()
                 if self._reading.health is not None and self._reading.sync is not None:
                     self._success = time.time()
+            return self._reading.health
 
     async def _read(self, memories: AsyncPersistenceService) -> Reading:
         health, stats = await asyncio.gather(self._health(memories), self._sync(memories))

@@ -111,11 +111,15 @@ class GraphHit:
 
 @dataclass(frozen=True, slots=True)
 class GraphCounts:
-    """Live memories, tombstones and entities; None where not obtained."""
+    """Live memories, tombstones and entities; None where not obtained.
+
+    ``exact`` False: there are more memories and tombstones than were counted.
+    """
 
     memories: int | None
     tombstones: int | None
     entities: int | None
+    exact: bool = True
 
 
 class GraphStore(GraphCheck, Protocol):
@@ -182,8 +186,12 @@ class GraphStore(GraphCheck, Protocol):
         """
         ...
 
-    async def counts(self, user_id: str | None) -> GraphCounts:
-        """Count from the store's own statistics, or exactly where that is cheap."""
+    async def counts(self, user_id: str | None, *, bound: int = 100_000) -> GraphCounts:
+        """Count from the store's own statistics where they are exact, else up to ``bound``.
+
+        Memories and tombstones are counted together: beyond the bound they are what was counted, or an estimate, marked
+        as not exact. Entities beyond it are None.
+        """
         ...
 
     async def collect(self, tombstones: Sequence[Tombstone]) -> None:

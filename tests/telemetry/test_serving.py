@@ -107,9 +107,9 @@ async def test_a_trace_goes_on(seen: Telemetry) -> None:
         "http.route": "/metrics",
         "http.response.status_code": 200,
     }
-    (ping, _) = [span for span in seen.spans if span.name == "ping memory"]
-    assert ping.parent is not None
-    assert ping.parent.span_id == request.context.span_id
+    # Whoever serves looks at the stores by itself, too: those pings are below nothing.
+    below = [span for span in seen.spans if span.name == "ping memory" and span.parent is not None]
+    assert [span.parent.span_id for span in below if span.parent] == [request.context.span_id] * 2
 
 
 async def test_spans_of_concurrent_calls_do_not_mix(seen: Telemetry) -> None:

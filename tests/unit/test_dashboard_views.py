@@ -15,10 +15,11 @@ from api.dashboard.sessions import Sessions
 from api.dashboard.views.charts import BOTTOM, POINTS, TOP, backlog_chart, drift_chart
 from api.dashboard.views.copies import Mark, compare
 from api.dashboard.views.drawing import ENTITIES, HEIGHT, WIDTH, draw
+from api.dashboard.views.runs import RunView
 from api.dashboard.views.verdict import Evidence, Tone, judge
 from api.dashboard.words import span
 from persistence.ports.graph import GraphEdge, GraphEntity, GraphMemory
-from persistence.ports.runs import Depth, Kind
+from persistence.ports.runs import Depth, Kind, Run, RunKind, RunState
 from persistence.ports.vector import Tombstone, Truth
 from persistence.projection import project
 from persistence.records import Entity, Memory, Relationship
@@ -200,3 +201,14 @@ def test_spans_are_told_in_their_largest_unit() -> None:
     """A time is told as a person says it; one that was not measured is not known."""
     told = [span(seconds).replace("\N{NO-BREAK SPACE}", " ") for seconds in (None, 0, 0.3, 59, 60, 7_200, 200_000)]
     assert told == ["not known", "0 s", "under 1 s", "59 s", "1 min", "2 h", "2 d"]
+
+
+def test_a_plan_of_a_rebuild_shows_what_it_counted():
+    """A plan shows how many memories truth has, or at least has; numbers that it does not have are not on the page."""
+    unknown = dict.fromkeys(("nodes", "edges", "removed", "refused", "pending", "extracted"))
+    report = {"user_id": None, "complete": True, "dry_run": True, "memories": 7, "exact": False, **unknown}
+    kind, state, asked = RunKind.REBUILD, RunState.DONE, {"dry_run": True}
+    view = RunView(Run(UUID(int=1), kind, None, state, asked, None, report, 1, 1, False, NOW, NOW, NOW, None))
+    assert view.numbers == [("memories at least", 7)]
+    assert view.sentence == "Planned: at least 7 memories to be written anew. Nothing was changed."
+    assert view.applicable

@@ -52,7 +52,7 @@ def _left_by_repair(report: Json) -> int:
 _LEFT: dict[RunKind, Callable[[Json], int]] = {
     RunKind.CHECK: lambda report: int(report["found"]),
     RunKind.REPAIR: _left_by_repair,
-    RunKind.REBUILD: lambda report: int(report["refused"]),
+    RunKind.REBUILD: lambda report: int(report["refused"] or 0),
     RunKind.FULL: lambda report: int(report["after"]["found"]),
 }
 

@@ -89,11 +89,20 @@ def repair_numbers(report: Json) -> str:
 
 def rebuild_sentence(report: Json) -> str:
     """Return what a rebuild wrote."""
-    done = f"{number(report['memories'], 'memory', 'memories')}{whose(report['user_id'])}"
     if report["dry_run"]:
-        return f"Planned: {done} to be written anew. Nothing was changed."
+        return _plan_sentence(report)
+    done = f"{number(report['memories'], 'memory', 'memories')}{whose(report['user_id'])}"
     written = f"{done}, {number(report['edges'], 'edge', 'edges')} written anew in {took(report)}"
     return f"{'Rebuilt' if report['complete'] else 'Incomplete'}: {written}."
+
+
+def _plan_sentence(report: Json) -> str:
+    """Return what a rebuild would do: a plan counts truth and nothing else."""
+    if report["memories"] is None:
+        return "Incomplete: truth could not be read. Nothing was changed."
+    least = "" if report.get("exact", True) else "at least "
+    count = f"{least}{number(report['memories'], 'memory', 'memories')}{whose(report['user_id'])}"
+    return f"Planned: {count} to be written anew. Nothing was changed."
 
 
 def rebuild_numbers(report: Json) -> str:

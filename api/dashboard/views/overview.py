@@ -11,11 +11,10 @@ from api.dashboard.series import Backlog
 from api.dashboard.views.charts import Chart, backlog_chart, drift_chart
 from api.dashboard.views.checks import Checks, read_checks
 from api.dashboard.views.failures import Failures, read_failures
-from api.dashboard.views.reading import PAGE_TIME, obtained, of_graph, of_truth
+from api.dashboard.views.reading import PAGE_TIME, obtained, of_truth
 from api.dashboard.views.verdict import Evidence, Verdict, judge
 from api.http.host import Host
 from persistence.assembly import Parts
-from persistence.gates import GraphRole
 from persistence.ports.runs import Depth, Kind, Run, RunState
 from persistence.results import Count, HealthCheck, OutboxStats
 
@@ -49,15 +48,17 @@ class Overview:
 
 async def read_overview(host: Host, user_id: str | None, backlog: Backlog) -> Overview:
     """Look at everything, of one tenant or of all."""
-    stores, records = await asyncio.gather(_stores(host, user_id), _records(host, user_id, backlog))
-    health, outbox, truth, graph = stores
+    stores, records = await asyncio.gather(
+        host.desk.board.stores(user_id, timeout=PAGE_TIME), _records(host, user_id, backlog)
+    )
+    health, truth, graph = stores
     opened, checks, running, failures = records
-    parts, now = host.memories.parts, datetime.now(UTC)
+    parts, outbox, now = host.memories.parts, health.outbox, datetime.now(UTC)
     backlog.take(outbox, parts.relay.failed)
     return Overview(
         verdict=judge(Evidence(health, outbox, opened, checks.basis if checks else None, now)),
         health=health,
-        truth_count=truth or Count(None, exact=False),
+        truth_count=truth,
         graph_count=graph,
         outbox=outbox,
         open=opened,
@@ -67,16 +68,6 @@ async def read_overview(host: Host, user_id: str | None, backlog: Backlog) -> Ov
         drift=drift_chart(checks.drift if checks else ()),
         backlog=backlog_chart(backlog.samples, now),
         taken_at=now,
-    )
-
-
-async def _stores(host: Host, user_id: str | None) -> tuple[HealthCheck, OutboxStats | None, Count | None, Count]:
-    parts = host.memories.parts
-    return await asyncio.gather(
-        host.memories.get_health(timeout=PAGE_TIME),
-        obtained(of_truth(parts, lambda store: store.outbox_stats(user_id))),
-        obtained(of_truth(parts, lambda store: store.count(user_id))),
-        _graph_count(parts, user_id),
     )
 
 
@@ -95,11 +86,3 @@ async def _records(
 async def _open(parts: Parts, user_id: str | None) -> Mapping[Kind, int] | None:
     counts = await obtained(of_truth(parts, lambda store: store.count_open(user_id)))
     return None if counts is None else {kind: number for kind, number in sorted(counts.items()) if number}
-
-
-async def _graph_count(parts: Parts, user_id: str | None) -> Count:
-    if parts.graph.role is GraphRole.DISABLED:
-        return Count(None, exact=False)
-    counts = await obtained(of_graph(parts, lambda graph: graph.counts(user_id)))
-    memories = counts.memories if counts else None
-    return Count(memories, exact=memories is not None and parts.graph.role is GraphRole.REGISTERED)

@@ -76,9 +76,10 @@ class RunView:
 
     @property
     def numbers(self) -> list[tuple[str, int | None]]:
-        """The numbers of its report."""
+        """The numbers of its report; a plan shows those that it has."""
         report = {**(self.run.report or {}), **(self.run.report or {}).get("repair", {})}
-        return [(name, report[name]) for name in _NUMBERS if name in report]
+        shown = [name for name in _NUMBERS if name in report and not (self.dry and report[name] is None)]
+        return [(_named(name, report), report[name]) for name in shown]
 
     @property
     def took(self) -> str:
@@ -99,6 +100,11 @@ _NUMBERS = (
     "found", "planned", "repaired", "refused", "failed", "memories", "nodes", "edges", "removed", "pending", "dead",
     "extracted", "unknown",
 )  # fmt: skip
+
+
+def _named(name: str, report: Mapping[str, Any]) -> str:
+    return "memories at least" if name == "memories" and report.get("exact") is False else name
+
 
 _UNFINISHED = {
     RunState.RUNNING: "It is under way.",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
 from api.http.models.base import MAX_PAGE, Asked, Json, Limit, Tenant, Time, Told
-from persistence.records import Content, Embedding, Entities, Relationships, check_ends
+from persistence.records import Content, CreatedAt, Embedding, Entities, Relationships, check_ends
 from persistence.results import Outcome, StorageStatus
 from persistence.service import MAX_DEPTH, MAX_LIMIT
 from persistence.text import JsonObject, Name, Text
@@ -28,7 +28,7 @@ class MemoryAsked(Asked):
     entities: Entities | None = None
     relationships: Relationships | None = None
     embedding: Embedding | None = Field(None, repr=False)
-    created_at: AwareDatetime | None = None
+    created_at: CreatedAt | None = None
 
     @model_validator(mode="after")
     def _ends_are_entities(self) -> Self:
@@ -164,7 +164,7 @@ class ResultTold(Told):
     ``memory`` is the memory as it is now, null after a delete.
     """
 
-    status: Literal["stored", "already_stored", "updated", "deleted", "already_deleted", "already_absent"]
+    status: Literal["stored", "already_stored", "updated", "deleted", "already_deleted"]
     id: str
     user_id: str
     outcome: Outcome

@@ -193,19 +193,20 @@ class RepairTold(CheckTold):
 
 
 class RebuildTold(Told):
-    """What a rebuild wrote, or would write."""
+    """What a rebuild wrote. A dry run knows the memories of truth alone; null is what was not counted."""
 
     run_id: Uuid
     user_id: str | None
     complete: bool
     dry_run: bool
-    memories: int
+    memories: int | None
+    exact: bool = Field(default=True, description="False: there are more memories than that.")
     nodes: int | None
-    edges: int
-    removed: int
-    refused: int
-    pending: int
-    extracted: int
+    edges: int | None
+    removed: int | None
+    refused: int | None
+    pending: int | None
+    extracted: int | None
     notes: list[str]
     started_at: Time
     duration_ms: float

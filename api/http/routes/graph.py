@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field, TypeAdapter
 
 from api.access import Principal
+from api.http import late
 from api.http.host import Host
 from api.http.models.graph import (
     EdgesTold,
@@ -74,7 +75,7 @@ def _view(caller: Principal, host: Host, user_id: str | None) -> GraphView:
 
 def make_router() -> APIRouter:
     """Make the router."""
-    router = APIRouter(prefix="/graph", tags=["graph"])
+    router = APIRouter(prefix="/graph", tags=["graph"], dependencies=late.late(late.tenant_in_query))
     router.add_api_route("", subgraph, **answers(SubgraphTold))
     router.add_api_route("/nodes", nodes, **answers(NodesTold))
     router.add_api_route("/edges", edges, **answers(EdgesTold))

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from api.http import late
 from api.http.models.memories import (
     BatchAsked,
     BatchTold,
@@ -47,6 +48,7 @@ async def store(
     idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
     """Store a memory: 201, also where the graph has yet to follow (`outcome` says so); 200 for one repeated."""
+    late.refuse(request, asked)
     user_id = tenant_of(caller, asked.user_id)
     result = await host.memories.store(**asked.given(user_id), idempotency_key=idempotency_key)
     if idempotency_key is not None:
@@ -58,8 +60,11 @@ async def store(
     return _stored(result)
 
 
-async def store_many(response: Response, caller: Writer, host: Hosted, asked: BatchAsked) -> dict[str, Any]:
+async def store_many(
+    request: Request, response: Response, caller: Writer, host: Hosted, asked: BatchAsked
+) -> dict[str, Any]:
     """Store memories: 201 with an outcome for each; 207 where the call stopped half-way."""
+    late.refuse(request, asked)
     given = [memory.given(tenant_of(caller, memory.user_id or asked.user_id)) for memory in asked.memories]
     try:
         results: Mapping[int, Any] = dict(enumerate(await host.memories.store_many(given)))
@@ -133,6 +138,7 @@ async def related(
 
 
 async def patch(
+    request: Request,
     response: Response,
     caller: Writer,
     host: Hosted,
@@ -142,6 +148,7 @@ async def patch(
     if_match: IfMatch = None,
 ) -> dict[str, Any]:
     """Change fields of a memory; with If-Match only the version that is named, 412 otherwise."""
+    late.refuse(request, asked)
     user_id = tenant_of(caller, query.user_id)
     version = await expected(host.memories, if_match, id, user_id)
     result = await host.memories.update(id, user_id=user_id, expected_version=version, **asked.changes)
@@ -157,13 +164,14 @@ async def delete(
     asked: Annotated[OneQuery, Query()],
     if_match: IfMatch = None,
 ) -> dict[str, Any]:
-    """Delete a memory. One that is gone already stays gone, and `status` says so."""
+    """Delete a memory. One that is gone already stays gone, and `status` says so; 404 where nothing is known of it."""
     user_id = tenant_of(caller, asked.user_id)
     version = await expected(host.memories, if_match, id, user_id)
     result = await host.memories.delete(id, user_id=user_id, expected_version=version)
     _refuse_undone(result)
-    gone = "already_absent" if result.version is None else "already_deleted"
-    return result_json(result, "deleted" if result.changed else gone)
+    if result.version is None:
+        raise MemoryNotFoundError
+    return result_json(result, "deleted" if result.changed else "already_deleted")
 
 
 async def delete_all(caller: Writer, host: Hosted, asked: Annotated[DeleteAllQuery, Query()]) -> dict[str, Any]:
@@ -222,13 +230,21 @@ def make_router() -> APIRouter:
     }
     unchanged = {304: {"description": "It is at the version that is known already."}}
     body = (400, 413, 415)
-    router.add_api_route("", store, methods=["POST"], **answers(ResultTold, 409, *body, status=201, also=repeated))
-    router.add_api_route("", list_memories, **answers(PageTold))
-    router.add_api_route("", delete_all, methods=["DELETE"], **answers(DeletedAllTold))
-    router.add_api_route("/batch", store_many, methods=["POST"], **answers(BatchTold, *body, status=201, also=partly))
-    router.add_api_route("/search", search, methods=["POST"], **answers(HitsTold, *body))
-    router.add_api_route("/{id:path}/related", related, **answers(HitsTold, 404))
-    router.add_api_route("/{id:path}", get_memory, **answers(MemoryTold, 404, also=unchanged))
-    router.add_api_route("/{id:path}", patch, methods=["PATCH"], **answers(ResultTold, 404, 412, *body))
-    router.add_api_route("/{id:path}", delete, methods=["DELETE"], **answers(ResultTold, 404, 412))
+    query = late.late(late.tenant_in_query)
+    one = late.late(late.tenant_in_body, late.memory_in_body)
+    many = late.late(late.memories_in_body)
+    some = late.late(late.tenant_in_query, late.memory_in_body)
+    asked = late.late(late.tenant_in_body)
+    stored = answers(ResultTold, 409, *body, status=201, also=repeated)
+    router.add_api_route("", store, methods=["POST"], dependencies=one, **stored)
+    router.add_api_route("", list_memories, dependencies=query, **answers(PageTold))
+    router.add_api_route("", delete_all, methods=["DELETE"], dependencies=query, **answers(DeletedAllTold))
+    batch = answers(BatchTold, *body, status=201, also=partly)
+    router.add_api_route("/batch", store_many, methods=["POST"], dependencies=many, **batch)
+    router.add_api_route("/search", search, methods=["POST"], dependencies=asked, **answers(HitsTold, *body))
+    router.add_api_route("/{id:path}/related", related, dependencies=query, **answers(HitsTold, 404))
+    router.add_api_route("/{id:path}", get_memory, dependencies=query, **answers(MemoryTold, 404, also=unchanged))
+    patched = answers(ResultTold, 404, 412, *body)
+    router.add_api_route("/{id:path}", patch, methods=["PATCH"], dependencies=some, **patched)
+    router.add_api_route("/{id:path}", delete, methods=["DELETE"], dependencies=query, **answers(ResultTold, 404, 412))
     return router

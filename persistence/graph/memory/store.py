@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from uuid import UUID, uuid4
 
 from persistence.errors import GraphStoreError, GraphWriteExpiredError
+from persistence.graph.counting import bounded
 from persistence.graph.identity import Stamp, accepted, new_graph_id
 from persistence.graph.memory.checking import Checking
 from persistence.graph.memory.guarded import INLINE
@@ -96,8 +98,8 @@ class MemoryGraph(Checking):
     async def mentioning(self, user_id: str, entity: tuple[str, str], *, limit: int) -> list[str]:
         return await self._run(lambda: mentioning(self._tenant(user_id), entity, limit))
 
-    async def counts(self, user_id: str | None) -> GraphCounts:
-        return await self._run(lambda: self._counts(user_id))
+    async def counts(self, user_id: str | None, *, bound: int = 100_000) -> GraphCounts:
+        return await self._run(lambda: self._counts(user_id, bound))
 
     async def collect(self, tombstones: Sequence[Tombstone]) -> None:
         await self._alter(lambda: self._collect(tombstones), lambda: self._collected(tombstones), len(tombstones))
@@ -149,11 +151,13 @@ class MemoryGraph(Checking):
         ends = sorted(end for end in tenant.entities if end > after)[:limit]
         return [GraphEntity(*end, tenant.entities[end].name, {}) for end in ends]
 
-    def _counts(self, user_id: str | None) -> GraphCounts:
+    def _counts(self, user_id: str | None, bound: int) -> GraphCounts:
         tenants = list(self._tenants.values()) if user_id is None else [self._tenant(user_id)]
-        live = sum(node.fragment is not None for tenant in tenants for node in tenant.memories.values())
+        nodes = (node for tenant in tenants for node in tenant.memories.values())
+        live = [node.fragment is not None for node in islice(nodes, bound + 1)]
+        entities = sum(len(tenant.entities) for tenant in tenants)
         every = sum(len(tenant.memories) for tenant in tenants)
-        return GraphCounts(live, every - live, sum(len(tenant.entities) for tenant in tenants))
+        return bounded(sum(live), len(live) - sum(live), entities, bound, every)
 
     def _collect(self, tombstones: Sequence[Tombstone]) -> None:
         for gone in tombstones:

@@ -11,6 +11,7 @@ from neo4j import Record
 
 from persistence.errors import GraphStoreError, GraphUnavailableError, GraphWriteExpiredError
 from persistence.graph.clock import ServerClock
+from persistence.graph.counting import bounded
 from persistence.graph.identity import accepted, new_graph_id
 from persistence.graph.neo4j import answers, schema, statements
 from persistence.graph.neo4j.address import parse
@@ -116,11 +117,14 @@ class Neo4jGraph(Checking):
         await self._ready()
         return await Walk(self._connection, user_id, ()).mentioning(entity, limit)
 
-    async def counts(self, user_id: str | None) -> GraphCounts:
+    async def counts(self, user_id: str | None, *, bound: int = 100_000) -> GraphCounts:
         await self._ready()
-        statement = statements.COUNT_ALL if user_id is None else statements.COUNT_TENANT
-        record = _one(await self._connection.run(statement, {"user_id": user_id}))
-        return GraphCounts(record["memories"], record["tombstones"], record["entities"])
+        if user_id is None:  # the server keeps these numbers, however large they are
+            record = _one(await self._connection.run(statements.COUNT_ALL))
+            return GraphCounts(record["memories"], record["tombstones"], record["entities"])
+        given = {"user_id": user_id, "most": bound + 1}
+        record = _one(await self._connection.run(statements.COUNT_TENANT, given))
+        return bounded(record["memories"], record["tombstones"], record["entities"], bound)
 
     async def collect(self, tombstones: Sequence[Tombstone]) -> None:
         await self._ready()

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from persistence.errors import GraphStoreError, GraphUnavailableError, GraphWriteExpiredError
 from persistence.graph.clock import ServerClock
+from persistence.graph.counting import bounded
 from persistence.graph.identity import Stamp, accepted, new_graph_id
 from persistence.graph.ordering import FAN_OUT, FRONTIER, refuse_twins
 from persistence.graph.postgres import answers
@@ -141,8 +142,10 @@ class PostgresGraph(Checking):
         given = {"user_id": user_id, "type": kind, "key": key, "limit": limit, "fan_out": FAN_OUT}
         return [memory_id for (memory_id,) in await self._rows(_MENTIONING, given)]
 
-    async def counts(self, user_id: str | None) -> GraphCounts:
-        return GraphCounts(*await self._row(_COUNTS[user_id is not None], {"user_id": user_id}))
+    async def counts(self, user_id: str | None, *, bound: int = 100_000) -> GraphCounts:
+        given = {"user_id": user_id, "most": bound + 1}
+        memories, tombstones, entities, *estimate = await self._row(_COUNTS[user_id is not None], given)
+        return bounded(memories, tombstones, entities, bound, *estimate)
 
     async def collect(self, tombstones: Sequence[Tombstone]) -> None:
         gone = sorted((one.user_id, one.id, one.version) for one in tombstones)

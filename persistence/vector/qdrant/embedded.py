@@ -163,9 +163,9 @@ class EmbeddedEngine(Shards):
             records = self._shard(collection).query(request)
         return [Found(str(point.id), point.payload or {}, None, point.score) for point in records]
 
-    async def count(self, collection: str, where: Terms) -> int:
+    async def count(self, collection: str, where: Terms, *, exact: bool = True) -> int:
         with translated():
-            return self._shard(collection).count(edge.CountRequest(filter=to_filter(where), exact=True))
+            return self._shard(collection).count(edge.CountRequest(filter=to_filter(where), exact=exact))
 
     async def set_indexing(self, collection: str, *, on: bool) -> None:
         self._optimised = on

@@ -162,8 +162,8 @@ class Engine(Protocol):
         """Return the points whose vectors have the largest product with this one, best first."""
         ...
 
-    async def count(self, collection: str, where: Terms) -> int:
-        """Count points, exactly."""
+    async def count(self, collection: str, where: Terms, *, exact: bool = True) -> int:
+        """Count points one by one, or say about how many there are, which costs the same however many that is."""
         ...
 
     async def set_indexing(self, collection: str, *, on: bool) -> None:

@@ -14,6 +14,7 @@ from uuid import UUID
 from persistence.ports.outbox import Key, OutboxEntry, Postponement, Settlement
 from persistence.results import OutboxStats
 from persistence.vector.qdrant import entries, layout
+from persistence.vector.qdrant.counting import bounded
 from persistence.vector.qdrant.engine import Found, Payload, Put
 from persistence.vector.qdrant.inconsistencies import Inconsistencies
 from persistence.vector.qdrant.ordered import Ordered
@@ -94,12 +95,11 @@ class Outbox(Inconsistencies):
 
     async def _stats(self, user_id: str | None, bound: int) -> OutboxStats:
         tenant = _tenant(user_id)
-        pending = await self._engine.count(self._memories, [*tenant, _PENDING])
-        dead = await self._engine.count(self._memories, [*tenant, _DEAD])
-        disabled = await self._engine.count(self._memories, [*tenant, _PENDING, Is("disabled", 1)])
+        wheres = ([*tenant, _PENDING], [*tenant, _DEAD], [*tenant, _PENDING, Is("disabled", 1)])
+        counts = [await bounded(self._engine, self._memories, where, bound) for where in wheres]
+        pending, dead, disabled = (min(count.value or 0, bound) for count in counts)
         oldest = await self._oldest([*tenant, _PENDING]) if pending else None
-        exact = pending <= bound and dead <= bound
-        return OutboxStats(min(pending, bound), min(dead, bound), oldest, min(disabled, bound), exact)
+        return OutboxStats(pending, dead, oldest, disabled, counts[0].exact and counts[1].exact)
 
     async def _oldest(self, where: Terms) -> float | None:
         """Return the age of the oldest entry, in seconds."""

@@ -11,6 +11,7 @@ from persistence.records import Memory, Vector
 from persistence.results import Count
 from persistence.vector.qdrant import layout
 from persistence.vector.qdrant.conditions import passes, to_terms
+from persistence.vector.qdrant.counting import bounded
 from persistence.vector.qdrant.engine import Found
 from persistence.vector.qdrant.ordered import Ordered
 from persistence.vector.qdrant.session import Part
@@ -87,8 +88,7 @@ class Reads(Part):
 
     async def count(self, user_id: str | None, *, bound: int = 100_000) -> Count:
         terms: list[Term] = [_LIVE] if user_id is None else [Is("user_id", user_id), _LIVE]
-        counted = await self._engine.run(lambda: self._engine.count(self._memories, terms))
-        return Count(counted, exact=counted <= bound)
+        return await self._engine.run(lambda: bounded(self._engine, self._memories, terms, bound))
 
 
 def _enough(hits: Sequence[Found], found: Sequence[Found], limit: int, wanted: int) -> bool:

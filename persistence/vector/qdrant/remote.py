@@ -245,9 +245,9 @@ class RemoteEngine:
             )
         return [Found(str(point.id), point.payload or {}, None, point.score) for point in answer.points]
 
-    async def count(self, collection: str, where: Terms) -> int:
+    async def count(self, collection: str, where: Terms, *, exact: bool = True) -> int:
         with translated():
-            return (await self._there.count(collection, to_filter(where), exact=True)).count
+            return (await self._there.count(collection, to_filter(where), exact=exact)).count
 
     async def set_indexing(self, collection: str, *, on: bool) -> None:
         threshold = models.OptimizersConfigDiff(indexing_threshold=_INDEXED_FROM if on else _NEVER)

@@ -214,6 +214,18 @@ async def test_tenants_are_walls(graph, apply, say, forget):
     assert await graph.counts("u3") == GraphCounts(0, 0, 0)
 
 
+async def test_counts_stop_at_the_bound(graph, apply, say, forget):
+    """Memories and tombstones are counted exactly up to the bound, entities too; what is beyond is no exact number."""
+    await apply(*[say(f"m{i}", 1, [(f"e{i}", "T")]) for i in range(6)], forget("gone", 1), say("other", 1, user="u2"))
+    assert await graph.counts("u1", bound=7) == GraphCounts(6, 1, 6)
+    for user, there in (("u1", 6), (None, 7)):
+        few = await graph.counts(user, bound=3)
+        # Whoever keeps the number may say it whole; nobody may say that what he did not count is not there.
+        assert (few.memories == there and few.entities == 6) if few.exact else (few.entities is None)
+        assert few.memories >= 2
+    assert not (await graph.counts("u1", bound=6)).exact
+
+
 async def test_entities_come_in_pages(graph, apply, say):
     """A tenant's entities are listed in the order of (type, key), code point by code point, page by page."""
     people = [(name, kind) for name in ("b", "a", "\uffee", "😀", "ä", "z") for kind in ("T", "S", "\U0001f600")]

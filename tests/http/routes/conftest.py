@@ -16,7 +16,7 @@ from fastapi import Request
 from api.access import ADMIN, LOCAL, Principal, Scope
 from api.http import ApiConfig, Host, create_app, hosting
 from persistence import AsyncPersistenceService, Key, PersistenceConfig
-from persistence.errors import GraphUnavailableError, PersistenceError
+from persistence.errors import GraphUnavailableError, PersistenceError, VectorStoreUnavailableError
 from persistence.graph.memory import FileGraph
 from persistence.ports.graph import GraphAck, GraphCounts, GraphWrite
 from persistence.ports.outbox import Postponement
@@ -34,8 +34,10 @@ class Moody:
 
     down: type[PersistenceError] | None = None
     hangs = False
+    heeded = 0
 
     async def heed(self) -> None:
+        self.heeded += 1
         if self.hangs:
             await asyncio.Event().wait()
         if self.down is not None:
@@ -43,7 +45,10 @@ class Moody:
 
 
 class MoodyTruth(Moody, MemoryStore):
-    """A truth in memory that can be away."""
+    """A truth in memory that can be away, or not count, and says how often it was to count."""
+
+    count_down = False
+    counted = 0
 
     async def ping(self) -> str:
         await self.heed()
@@ -51,6 +56,9 @@ class MoodyTruth(Moody, MemoryStore):
 
     async def count(self, user_id: str | None, *, bound: int = 100_000) -> Count:
         await self.heed()
+        self.counted += 1
+        if self.count_down:
+            raise VectorStoreUnavailableError
         return await super().count(user_id, bound=bound)
 
     async def read(self, keys: Sequence[Key], *, embeddings: bool = False) -> dict[Key, Truth]:
@@ -77,9 +85,9 @@ class MoodyGraph(Moody, FileGraph):
         await self.heed()
         return await super().apply(writes, timeout=timeout)
 
-    async def counts(self, user_id: str | None) -> GraphCounts:
+    async def counts(self, user_id: str | None, *, bound: int = 100_000) -> GraphCounts:
         await self.heed()
-        return await super().counts(user_id)
+        return await super().counts(user_id, bound=bound)
 
 
 @pytest.fixture

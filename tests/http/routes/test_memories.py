@@ -28,6 +28,9 @@ IDS = [
     "x" * 255,
 ]
 
+#: Fields of a memory, each at fault in a way that its model sees.
+FAULTY = ("content", "user_id", "embedding")
+
 
 async def test_stored_memory_is_found_where_the_answer_says(client, ada):
     """A stored memory is answered with 201, its version as the ETag, and a Location that leads to it."""
@@ -110,13 +113,64 @@ async def test_one_of_many_writers_wins(client, ada):
 
 
 async def test_gone_memories(client):
-    """What is not there is 404 to read and to change; deleting it succeeds, and says that there was nothing."""
+    """What is not there is 404 to read, to change and to delete; what was deleted is gone already, and no error."""
     where = "/memories/nothing?user_id=u1"
     assert (await client.get(where)).status_code == 404
     assert (await client.patch(where, json={"content": "x"})).status_code == 404
     assert (await client.get("/memories/nothing/related?user_id=u1")).status_code == 404
     gone = await client.delete(where)
-    assert (gone.status_code, gone.json()["status"]) == (200, "already_absent")
+    assert (gone.status_code, gone.json()["type"]) == (404, "urn:diptych:problem:memory-not-found")
+    await client.post("/memories", json=memory("x", id="nothing"))
+    said = [(await client.delete(where)).json()["status"] for _ in range(2)]
+    assert said == ["deleted", "already_deleted"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "wanted"),
+    [
+        ("POST", "/memories", {}, {"body content", "body user_id"}),
+        (
+            "POST",
+            "/memories",
+            {"content": "x", "embedding": [1.0], "created_at": "0001-01-01T00:00:00+14:00"},
+            {"body embedding", "body created_at", "body user_id"},
+        ),
+        ("POST", "/memories", {"content": "x", "embedding": [1.0]}, {"body embedding", "body user_id"}),
+        ("POST", "/memories", {"content": 7, "user_id": 7, "embedding": "no"}, {f"body {f}" for f in FAULTY}),
+        ("POST", "/memories/search", {"limit": 0, "query": "x"}, {"body limit", "body user_id"}),
+        ("GET", "/memories?limit=0", None, {"query limit", "query user_id"}),
+        ("GET", "/graph/nodes?limit=0", None, {"query limit", "query user_id"}),
+        ("DELETE", "/memories", None, {"query confirm", "query user_id"}),
+        ("PATCH", "/memories/m", {"agent_id": 7}, {"body agent_id", "query user_id"}),
+        ("PATCH", "/memories/m", {"embedding": [1.0]}, {"body embedding", "query user_id"}),
+    ],
+)
+async def test_one_answer_names_every_fault(client, client_as, method, path, body, wanted):
+    """A tenant that is not named, and what only the service can refuse, are among the other faults of one answer."""
+    answer = await client.request(method, path, json=body)
+    assert answer.status_code == 422
+    assert {f"{fault['in']} {fault['field']}" for fault in answer.json()["errors"]} == wanted
+    assert len(answer.json()["errors"]) == len(wanted)
+    mine = await client_as(WRITE, "u1").request(method, path, json=body)
+    named = {f"{fault['in']} {fault['field']}" for fault in mine.json()["errors"]}
+    given = {"body user_id"} if body and "user_id" in body else set()
+    assert named == {fault for fault in wanted if not fault.endswith("user_id")} | given
+
+
+async def test_one_answer_names_every_fault_of_a_batch(client):
+    """Each memory of a batch is named by its position, whether the model or the service refuses it."""
+    wrong = [{"content": "x"}, {"content": 7}, {"content": "x", "user_id": "u1", "embedding": [1.0]}, "no memory"]
+    answer = await client.post("/memories/batch", json={"memories": wrong})
+    named = {fault["field"] for fault in answer.json()["errors"]}
+    wanted = {"0.user_id", "1.content", "1.user_id", "2.embedding", "3"}
+    assert (answer.status_code, named) == (422, {f"memories.{place}" for place in wanted})
+    good = [{"content": "x"}, {"content": "x", "user_id": "u1"}, {"content": "x", "embedding": [1.0]}]
+    answer = await client.post("/memories/batch", json={"memories": good})
+    assert {fault["field"] for fault in answer.json()["errors"]} == {
+        "memories.0.user_id",
+        "memories.2.user_id",
+        "memories.2.embedding",
+    }
 
 
 async def test_repeated_request_stores_once(client, ada):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
 import pytest
 
 from api.access import READ
-from api.operating import Order
+from api.dashboard.series import Backlog
+from api.dashboard.views.overview import read_overview
+from api.operating import Order, StatusBoard
 from api.operating.counting import MOST_UNDER_WAY, Counting
 from api.shapes import status_json
 from persistence.errors import GraphUnavailableError, VectorStoreUnavailableError
 from persistence.ports.runs import Depth, RunKind
-from persistence.results import Count
+from persistence.results import Count, HealthStatus
 from sync import AsyncSyncService, Pace
 
 
@@ -28,7 +31,8 @@ async def test_what_the_command_line_says_and_more(client, memories, ada):
     assert (said["status"], said["outbox"], said["last_check"]) == ("healthy", same["outbox"], None)
     assert set(said) - set(same) == {"running"}
     for name, store in said["stores"].items():
-        more = {"since": said["checked_at"], "last_error": None, "last_error_at": None}
+        assert store["since"] <= said["checked_at"]
+        more = {"since": store["since"], "last_error": None, "last_error_at": None}
         assert store == same["stores"][name] | more | {"latency_ms": store["latency_ms"]}
 
 
@@ -83,6 +87,47 @@ async def test_a_store_that_is_down(client, request, ada, side, status, code):
     assert (after["status"], back["error"], back["last_error"]) == ("healthy", None, away["error"])
     assert before["stores"][name]["since"] < away["since"] < back["since"]
     assert after["counts"][name]["value"] == before["counts"][name]["value"] == 1
+
+
+async def test_an_outage_that_nobody_asked_in(memories, graph):
+    """A store that was away for a while is told as such afterwards, by one that nobody asked meanwhile."""
+    board = StatusBoard(memories)
+    board.watch(every=0.001)
+    graph.down, begun = GraphUnavailableError, datetime.now(UTC)
+    await looked_at(graph)
+    graph.down, over = None, datetime.now(UTC)
+    await looked_at(graph)
+    state = (await board.look()).graph
+    await board.close()
+    assert (state.health.status, state.last_error) == (HealthStatus.HEALTHY, GraphUnavailableError().message)
+    assert state.last_error_at is not None
+    assert begun < state.last_error_at
+    assert over < state.since
+
+
+async def looked_at(store) -> None:
+    """Wait until the store was looked at from beginning to end."""
+    seen = store.heeded
+    async with asyncio.timeout(60):
+        while store.heeded < seen + 3:  # noqa: ASYNC110  # nobody tells us
+            await asyncio.sleep(0.001)
+
+
+async def test_readiness_is_noted(client, truth):
+    """What a probe finds out about the stores is known to the status, which nobody asked meanwhile."""
+    truth.down = VectorStoreUnavailableError
+    assert (await client.get("/readyz")).status_code == 503
+    truth.down = None
+    store = (await client.get("/persistence/status")).json()["stores"]["vector"]
+    assert (store["status"], store["last_error"]) == ("healthy", VectorStoreUnavailableError().message)
+
+
+async def test_first_screens_count_together(host, truth, ada):
+    """Several first screens at once cost one count, as several looks at the status do."""
+    await host.memories.store(**ada)
+    seen = await asyncio.gather(*(read_overview(host, None, Backlog()) for _ in range(5)))
+    assert {(one.truth_count.value, one.graph_count.value) for one in seen} == {(1, 1)}
+    assert truth.counted < 5
 
 
 async def test_truth_that_is_down_tells_nothing(client, truth):

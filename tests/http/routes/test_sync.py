@@ -40,6 +40,36 @@ async def test_report_that_is_waited_for(client, host, some, operation, dry_run)
     assert run.request["dry_run"] is (operation != "check" and dry_run is None)
 
 
+async def test_plan_of_a_rebuild(client, some):
+    """A rebuild's plan tells the memories that truth has; what it did not count is null."""
+    body = {"operation": "rebuild", "wait": 20}
+    plan = (await client.post(SYNC, json=body)).json()
+    assert (plan["complete"], plan["memories"], plan["exact"]) == (True, 4, True)
+    unknown = ("nodes", "edges", "removed", "refused", "pending", "extracted")
+    assert {name: plan[name] for name in unknown} == dict.fromkeys(unknown)
+    done = (await client.post(SYNC, json=body | {"dry_run": False})).json()
+    assert (done["memories"], done["exact"], done["edges"], done["removed"]) == (4, True, 0, 0)
+
+
+async def test_plan_of_a_rebuild_without_truth(client, truth, some):
+    """Where truth cannot be counted, the plan is incomplete, and its number null, never 0."""
+    truth.count_down = True
+    run = (await client.post(SYNC, json={"operation": "rebuild", "wait": 20})).json()
+    plan = run["report"]
+    assert (run["state"], plan["complete"], plan["memories"], plan["exact"]) == ("interrupted", False, None, False)
+
+
+async def test_run_that_waits_for_its_pace_is_stopped(client, some):
+    """A run at a slow pace sees within moments that it is to stop, and does not wait a page's time for that."""
+    order = {"operation": "check", "rows_per_second": 0.01}
+    run = (await client.post(SYNC, json=order)).json()
+    where = f"{SYNC}/runs/{run['run_id']}"
+    await client.post(f"{where}/cancel")
+    async with asyncio.timeout(60):
+        async with client.stream("GET", f"{where}/events") as events:
+            assert "cancelled" in "".join([text async for text in events.aiter_text()])
+
+
 async def test_run_that_is_not_waited_for(client, host, some):
     """Without ``wait`` the run comes with 202 and a Location, where it is found, as the command line prints it."""
     answer = await client.post(SYNC, json={"operation": "check", "user_id": "u1", "limit": 7})
@@ -222,10 +252,22 @@ async def test_dead_entry_tried_again(client, host, bury):
     """A dead entry is tried again, and the second time there is nothing to try; an id may hold slashes."""
     await bury(**memory("x", id="a/b/discard"))
     where = "/persistence/outbox/a%2Fb%2Fdiscard/retry"
-    assert (await client.post(where, params={"user_id": "u2"})).json() == {"status": "already_retried", "retried": 0}
     first, second = [(await client.post(where, params={"user_id": "u1"})).json()["status"] for _ in range(2)]
     assert (first, second) == ("retried", "already_retried")
     assert (await host.memories.drain()).applied == 1
+
+
+@pytest.mark.parametrize("action", ["retry", "discard"])
+async def test_entry_that_never_was(client, host, action):
+    """Where nothing is known of a memory it is 404; where it is in step, or was deleted, there is nothing to do."""
+    stored = await host.memories.store("x", user_id="u1", id="m")
+    where = f"/persistence/outbox/{stored.id}/{action}"
+    there = await client.post(where, params={"user_id": "u1"})
+    await host.memories.delete("m", user_id="u1")
+    gone = await client.post(where, params={"user_id": "u1"})
+    never = await client.post(where, params={"user_id": "u2"})
+    assert [answer.status_code for answer in (there, gone, never)] == [200, 200, 404]
+    assert never.json()["type"] == "urn:diptych:problem:memory-not-found"
 
 
 async def test_dead_entry_given_up(client, bury):

@@ -48,14 +48,21 @@ ORDER BY m.id
 LIMIT %(limit)s;
 
 -- name: count_tenant
--- One tenant's memories, tombstones and entities.
-SELECT count(m.digest), count(*) - count(m.digest), (SELECT count(*) FROM entities AS e WHERE e.user_id = %(user_id)s)
-FROM memories AS m
-WHERE m.user_id = %(user_id)s;
+-- One tenant's memories, tombstones and entities, no more than so many.
+SELECT
+    count(m.digest),
+    count(*) - count(m.digest),
+    (SELECT count(*) FROM (SELECT FROM entities WHERE user_id = %(user_id)s LIMIT %(most)s) AS e)
+FROM (SELECT digest FROM memories WHERE user_id = %(user_id)s LIMIT %(most)s) AS m;
 
 -- name: count_all
--- Everybody's.
-SELECT count(m.digest), count(*) - count(m.digest), (SELECT count(e.number) FROM entities AS e) FROM memories AS m;
+-- Everybody's, no more than so many, and how many memories and tombstones the statistics say that there are.
+SELECT
+    count(m.digest),
+    count(*) - count(m.digest),
+    (SELECT count(*) FROM (SELECT FROM entities LIMIT %(most)s) AS e),
+    (SELECT reltuples::bigint FROM pg_class WHERE oid = 'memories'::regclass)
+FROM (SELECT digest FROM memories LIMIT %(most)s) AS m;
 
 -- name: collect
 -- Remove tombstones that are still tombstones at no higher version.
