@@ -10,7 +10,7 @@ class Scope(StrEnum):
     """What a principal may do; each holds what the one before it holds."""
 
     READ = "read"
-    """Read memories, their graph, and the state of the stores."""
+    """Read memories, their graph, and the state of the stores: runs, inconsistencies and the outbox with it."""
     WRITE = "write"
     """Also store, change and delete memories."""
     ADMIN = "admin"

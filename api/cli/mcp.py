@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
 from api.access import LOCAL, Principal, Scope
 from api.cli._run import Cli, command
+from api.telemetry.watched import watched
 from persistence.backends import installed
 from persistence.errors import ConfigurationError
 from persistence.records import Record, validated
@@ -64,12 +66,13 @@ async def mcp(
     with installed("mcp"):
         from api.http.settings import ApiConfig  # noqa: PLC0415  # an extra brings its libraries
         from api.mcp import serving  # noqa: PLC0415
-    memories = cli.service(enable_relay=True)
-    if address is None:
-        await serving.over_stdio(memories, caller)
-        return
-    config = ApiConfig(host=address[0], port=address[1])
-    await serving.over_http(memories, config, serving.always(caller), lambda url: cli.output.note(f"Serving at {url}"))
+    async with watched(os.environ) as told:
+        memories = cli.service(enable_relay=True, observer=told.observer)
+        if address is None:
+            await serving.over_stdio(memories, caller)
+            return
+        config, ready = ApiConfig(host=address[0], port=address[1]), lambda url: cli.output.note(f"Serving at {url}")
+        await serving.over_http(memories, config, serving.always(caller), ready)
 
 
 def _principal(user: str | None, scope: Scope | None) -> Principal:

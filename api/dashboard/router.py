@@ -14,6 +14,7 @@ from api.dashboard.pages import (
     files,
     finding,
     inconsistencies,
+    lost,
     memory,
     outbox,
     overview,
@@ -23,7 +24,7 @@ from api.dashboard.stage import Stage
 from api.http.host import Host
 
 PREFIX = "/dashboard"
-_PAGES = (overview, finding, memory, inconsistencies, outbox, runs, confirming, actions, files)
+_PAGES = (overview, finding, memory, inconsistencies, outbox, runs, confirming, actions, files, lost)
 
 
 def make_dashboard() -> APIRouter:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from api.access import Denied, Principal, Unauthenticated, Undecided
 from api.http import late, problems
 from api.http.caller import PRINCIPAL, Misdirected, ReadOnly
+from api.http.methods import allowed
 from api.http.problems import Answer
 from api.http.traced import request_id_of
 from persistence import errors
@@ -23,7 +24,14 @@ from sync.reports import run_json
 #: Faults of one input that are told at most.
 MOST_FAULTS = 100
 _KINDS = {
-    kind.status: kind for kind in (problems.NOT_FOUND, problems.METHOD_NOT_ALLOWED, problems.TOO_LARGE, problems.MEDIA)
+    kind.status: kind
+    for kind in (
+        problems.NOT_FOUND,
+        problems.METHOD_NOT_ALLOWED,
+        problems.FAILED_CONDITION,
+        problems.TOO_LARGE,
+        problems.MEDIA,
+    )
 }
 
 
@@ -46,7 +54,7 @@ def answer_of(error: Exception, request: Request) -> Answer:
         case Undecided():
             return Answer(problems.UNDECIDED, str(error), "repeat the request later", retryable=True, retry_after=5)
         case HTTPException():
-            return _of_http(error)
+            return _of_http(error, request)
     return Answer(problems.INTERNAL, "The server's log says more, under the id of this request.")
 
 
@@ -56,8 +64,7 @@ def _of_ours(error: errors.PersistenceError, request: Request) -> Answer:
     kind = problems.kind_of(error)
     if isinstance(error, errors.VersionConflictError) and "if-match" in request.headers:
         kind = problems.FAILED_CONDITION
-    wait = problems.RETRY_AFTER if error.retryable and kind.status is HTTPStatus.SERVICE_UNAVAILABLE else None
-    return Answer(kind, error.message, error.hint, error.retryable, _more(error, request), retry_after=wait)
+    return Answer(kind, error.message, error.hint, error.retryable, _more(error, request))
 
 
 def _more(error: errors.PersistenceError, request: Request) -> Mapping[str, Any]:
@@ -83,8 +90,16 @@ def _invalid(faults: list[dict[str, str]]) -> Answer:
 
 def _fault(fault: Mapping[str, Any]) -> dict[str, str]:
     """Return where a fault is and what is allowed there; never what stood there."""
+    match fault:
+        case {"type": "json_invalid", "loc": (str(where), int(position)), "ctx": {"error": why}}:
+            return _no_json(where, position, why)
     where, *steps = (str(step) for step in fault["loc"])
     return {"in": where, "field": ".".join(steps) or where, "message": f"{fault['msg']}."}
+
+
+def _no_json(where: str, position: int, why: str) -> dict[str, str]:
+    """Return where a body ceases to be JSON: of such a body no field is known."""
+    return {"in": where, "field": where, "message": f"It must be JSON, and is not from position {position} on: {why}."}
 
 
 def _unauthenticated(error: Unauthenticated, request: Request) -> Answer:
@@ -108,8 +123,14 @@ def _denied(error: Denied) -> Answer:
     return Answer(problems.FORBIDDEN, str(error), headers=headers)
 
 
-def _of_http(error: HTTPException) -> Answer:
-    """Return the problem of a status; one that is no kind of ours has the type `about:blank`'s meaning: its status."""
+def _of_http(error: HTTPException, request: Request) -> Answer:
+    """Return the problem of a status; one that is no kind of ours has the type `about:blank`'s meaning: its status.
+
+    A route knows its own methods alone, and a path may be that of several.
+    """
     status = HTTPStatus(error.status_code)
     kind = _KINDS.get(status) or problems.Kind(f"http-{status.value}", status, status.phrase)
-    return Answer(kind, str(error.detail), headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if kind is problems.METHOD_NOT_ALLOWED:
+        headers["Allow"] = allowed(request)
+    return Answer(kind, str(error.detail), headers=headers)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from api import dashboard
 from api.http.answers import on_error
 from api.http.caller import Authenticate, anyone
 from api.http.faces import ALL, Face
 from api.http.guard import Guard
 from api.http.host import Host
 from api.http.limits import InTime, Limiter, Sized
+from api.http.methods import METHODS, Headed
 from api.http.mounting import OURS, PROBLEM_RESPONSES, describe, include
 from api.http.origin import SameSite
 from api.http.probes import make_probes
@@ -25,17 +28,18 @@ from api.http.shell import Shell
 from api.http.traced import HEADER, Traced
 
 DESCRIPTION = "Keeps every memory in a vector store and in a graph, in step."
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _SENT = ["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "Last-Event-ID", HEADER]
 _SHOWN = ["ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", HEADER]
 
 
 def create_app(host: Host, *, authenticate: Authenticate = anyone, faces: Iterable[Face] = ALL) -> FastAPI:
     """Make the application on a host that is open as long as the application serves."""
+    faces = frozenset(faces)
     app = FastAPI(
         title="diptych",
         version=version("diptych"),
         description=DESCRIPTION,
+        openapi_url="/openapi.json" if faces else None,
         docs_url=None,  # its pages load their scripts from other hosts
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # ours says no content and no stack trace
@@ -46,7 +50,14 @@ def create_app(host: Host, *, authenticate: Authenticate = anyone, faces: Iterab
     app.include_router(make_probes(host), responses=PROBLEM_RESPONSES)
     include(app, lambda _: host, authenticate, faces=faces)
     describe(app)
+    if Face.DASHBOARD in faces:
+        app.add_api_route("/", front, include_in_schema=False)
     return app
+
+
+async def front(request: Request) -> RedirectResponse:
+    """Lead whoever types in the server's address alone to the dashboard's first screen."""
+    return RedirectResponse(dashboard.home_of(request))
 
 
 def _middleware(host: Host, authenticate: Authenticate) -> list[Middleware]:
@@ -60,6 +71,7 @@ def _middleware(host: Host, authenticate: Authenticate) -> list[Middleware]:
         Middleware(InTime, seconds=config.request_timeout, drain=host.drain),
         Middleware(Guard, authenticate=authenticate, limiter=Limiter(config.rate_limit)),
         Middleware(Sized, most=config.max_body_bytes),
+        Middleware(Headed),
     ]
 
 
@@ -70,6 +82,6 @@ def _cors(config: ApiConfig) -> list[Middleware]:
     origins, sent = list(config.cors_origins), _SENT
     return [
         Middleware(
-            CORSMiddleware, allow_origins=origins, allow_methods=_METHODS, allow_headers=sent, expose_headers=_SHOWN
+            CORSMiddleware, allow_origins=origins, allow_methods=METHODS, allow_headers=sent, expose_headers=_SHOWN
         )
     ]

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.http import problems
 from api.http.host import Host
+from api.http.models.problem import defects
 from api.http.problems import Answer
 from api.http.traced import request_id_of
 from persistence.results import HealthStatus
@@ -24,12 +25,12 @@ def make_probes(host: Host) -> APIRouter:
     router = APIRouter(tags=["probes"])
     truth = _Truth(host)
 
-    @router.get("/livez")
+    @router.get("/livez", responses=defects())
     async def livez() -> dict[str, str]:
         """Say that the process answers. It asks nothing else: restarting it would mend nothing else."""
         return {"status": "alive"}
 
-    @router.get("/readyz", response_model=dict[str, str])
+    @router.get("/readyz", response_model=dict[str, str], responses=defects(503))
     async def readyz(request: Request) -> Any:
         """Say whether requests can be served: the truth answers, and the server is not about to end.
 
@@ -42,7 +43,7 @@ def make_probes(host: Host) -> APIRouter:
 
 
 def _not_ready(why: str, request: Request) -> Response:
-    answer = Answer(problems.NOT_READY, why, retryable=True, retry_after=problems.RETRY_AFTER)
+    answer = Answer(problems.NOT_READY, why, retryable=True)
     return answer.response(request_id_of(request.scope))
 
 

@@ -36,7 +36,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One problem, to be answered with. ``more``: further fields. ``retry_after``: in seconds."""
+    """One problem, to be answered with. ``more``: further fields. ``retry_after``: in seconds; a 503 always has it."""
 
     kind: Kind
     detail: str
@@ -58,9 +58,11 @@ class Answer:
             "request_id": request_id,
             **self.more,
         }
-        headers = dict(self.headers)
-        if self.retry_after is not None:
-            headers["Retry-After"] = str(self.retry_after)
+        headers, wait = dict(self.headers), self.retry_after
+        if wait is None and self.kind.status is HTTPStatus.SERVICE_UNAVAILABLE:
+            wait = RETRY_AFTER
+        if wait is not None:
+            headers["Retry-After"] = str(wait)
         return JSONResponse(body, self.kind.status.value, headers, MEDIA_TYPE)
 
 

@@ -41,7 +41,8 @@ async def listen(host: str, port: int, *, may: Callable[[str], bool]) -> socket.
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise ConfigurationError(
-            f"The address {host} is none of this machine's.", hint="check --host, or DIPTYCH_API_HOST"
+            f"The address {host} is none of this machine's.",
+            hint="check --host or DIPTYCH_API_HOST (of a worker: --metrics-host)",
         ) from error
     family, _, _, _, address = found[0]
     if not may(str(address[0])):
@@ -58,7 +59,7 @@ def _bound(family: int, address: Any) -> socket.socket:
     except OSError as error:
         raise ConfigurationError(
             f"The server cannot listen on port {address[1]} of {address[0]}: {os.strerror(error.errno or 0)}.",
-            hint="end what uses the port, or choose another one by --port",
+            hint="end what uses the port, or choose another one by --port (of a worker: --metrics-port)",
         ) from error
 
 

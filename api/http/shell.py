@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,6 +44,8 @@ class Shell:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if message["status"] == HTTPStatus.SERVICE_UNAVAILABLE:  # from others' applications, too
+                    headers.setdefault("Retry-After", str(problems.RETRY_AFTER))
             await send(message)
 
         try:

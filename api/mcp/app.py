@@ -19,6 +19,7 @@ from starlette.types import Scope as AsgiScope
 from api.access import READ, Denied, Principal, Unauthenticated
 from api.http.caller import Authenticate, anyone
 from api.http.host import Host
+from api.http.problems import RETRY_AFTER
 from api.mcp.server import make_server
 
 #: Sessions at once; one more is refused until another ends, or has been idle for so many seconds.
@@ -90,7 +91,7 @@ class McpApp:
     async def _listened(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Let a client listen until it leaves, or we do."""
         if self._leaving:
-            await Response(status_code=503)(scope, receive, send)
+            await Response(status_code=503, headers={"Retry-After": str(RETRY_AFTER)})(scope, receive, send)
             return
         with anyio.CancelScope() as stream:
             self._listening.add(stream)

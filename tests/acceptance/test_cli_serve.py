@@ -6,12 +6,16 @@ import json
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from persistence import PersistenceService
 
 SECONDS = 30
 MEMORY = {"DIPTYCH_VECTOR_URL": "memory://", "DIPTYCH_GRAPH_URL": "memory://"}
@@ -64,6 +68,85 @@ def test_worker_from_start_to_end(light):
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)
         assert ended(process)[:2] == (0, "")
+
+
+def test_worker_with_metrics(light):
+    """`worker --metrics-port` serves its metrics and its probes, and nothing else."""
+    with started(light, "worker", "--metrics-port", "0") as (process, said):
+        assert said["status"] == "working"
+        assert said["address"].startswith("http://127.0.0.1:")
+        with httpx.Client(base_url=said["address"]) as http:
+            assert [http.get(path).status_code for path in ("/livez", "/readyz", "/metrics")] == [200, 200, 200]
+            assert "diptych_outbox_entries" in http.get("/metrics").text
+            others = ("/", "/dashboard", "/memories", "/mcp", "/openapi.json", "/persistence/status")
+            assert {http.get(path).status_code for path in others} == {404}
+        process.send_signal(signal.SIGTERM)
+        assert ended(process)[:2] == (0, "")
+
+
+def test_metrics_of_a_worker_are_for_this_machine(light):
+    """Without a key a worker's metrics are no other machine's; where there is one, whoever asks needs it."""
+    ran = light("worker", "--metrics-port", "0", "--metrics-host", "0.0.0.0")  # noqa: S104  # refused is what is tested
+    assert ran.code == 2
+    assert ran.err.startswith("Error: Without authentication the server listens on this machine only")
+    ran = light("worker", "--metrics-host", "127.0.0.1")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, "Error: Without --metrics-port nothing is served.")
+    key = light("keys", "create", "prometheus", "--scope", "read", "--json").json["key"]
+    with started(light, "worker", "--metrics-port", "0") as (_, said):
+        at = f"{said['address']}/metrics"
+        assert httpx.get(at).status_code == 401
+        assert httpx.get(at, headers={"Authorization": f"Bearer {key}"}).status_code == 200
+
+
+#: What can be switched off, in two parts: each process does what is left out in the other.
+PARTS = ({"api", "relay", "schedule"}, {"dashboard", "mcp"})
+
+
+def pending_truth(folder: Path) -> dict[str, str]:
+    """Make stores with a memory that the graph has yet to get; return the environment that leads to them."""
+    urls = {"vector": f"sqlite:///{folder}/truth.db", "graph": f"file:///{folder}/graph"}
+    for graph in (urls["graph"], "none://"):
+        with PersistenceService.connect(vector=urls["vector"], graph=graph) as memories:
+            memories.store("Ada is here.", user_id="u1")
+    return {
+        "DIPTYCH_VECTOR_URL": urls["vector"],
+        "DIPTYCH_GRAPH_URL": urls["graph"],
+        "DIPTYCH_SYNC_QUICK_EVERY": "1s",
+        "DIPTYCH_SYNC_JITTER": "0",
+    }
+
+
+def done_by(http: httpx.Client) -> set[str]:
+    """Return what a process does: what it answers, whether the outbox was worked off, whether a check was made."""
+    metrics = http.get("/metrics").text
+    seen = {
+        "api": http.get("/persistence/status").status_code == 200,
+        "dashboard": http.get("/dashboard").status_code == 200,
+        "mcp": http.post("/mcp").status_code != 404,
+        "relay": 'diptych_outbox_entries{state="pending"} 0.0' in metrics,
+        "schedule": "diptych_runs_total{" in metrics,
+    }
+    return {name for name, is_done in seen.items() if is_done}
+
+
+def test_each_can_be_switched_off(light, tmp_path):
+    """Each of API, dashboard, MCP, relay and schedule is left out by its switch, and all the others go on.
+
+    The process that checks and works the outbox off is the clock of the one that was told not to.
+    """
+    with ExitStack() as stack:
+        clients = []
+        for number, off in enumerate(PARTS):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            switches = [f"--no-{name}" for name in sorted(off)]
+            start = started(light, "serve", "--port", "0", *switches, **pending_truth(folder))
+            _, said = stack.enter_context(start)
+            clients.append(stack.enter_context(httpx.Client(base_url=said["address"], timeout=SECONDS)))
+        patience = time.monotonic() + SECONDS
+        while done_by(clients[1]) != PARTS[0] and time.monotonic() < patience:
+            time.sleep(0.2)  # metrics are looked at, they tell nobody
+        assert [done_by(http) for http in clients] == [PARTS[1], PARTS[0]]
 
 
 def test_a_port_in_use(light):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from api.access import ADMIN, READ, Principal
 from tests.browser.conftest import PHONE, Open
@@ -84,6 +84,46 @@ async def test_everything_can_be_done_with_the_keyboard(opening: Open) -> None:
                 await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
         await expect(page.locator("#run-sentence")).to_contain_text("In step: 3 memories")
+
+
+#: Presses of Tab after which an element cannot be reached.
+MOST_TABS = 80
+
+
+async def press(page: Page, target: Locator, key: str = "Enter") -> None:
+    """Go to an element by Tab alone, and press a key there."""
+    await expect(target).to_be_visible()
+    for _ in range(MOST_TABS):
+        if await target.evaluate("e => e === document.activeElement"):
+            break
+        await page.keyboard.press("Tab")
+    await expect(target).to_be_focused()
+    await page.keyboard.press(key)
+
+
+async def test_drift_is_mended_with_the_keyboard(opening: Open) -> None:
+    """A check, the plan of a repair, its confirmation and the retry of a dead entry need no mouse."""
+    async with opening() as site:
+        keys = await drifts.fill(site.memories, [ALICE], 6)
+        await drifts.missing(site.stores, keys[:2])
+        page = await site.page()
+        dialog, told = page.get_by_role("dialog"), page.locator("#run-sentence")
+        await press(page, page.get_by_role("link", name="Check…"))
+        await press(page, dialog.get_by_role("button", name="Check"))
+        await expect(told).to_contain_text("2 of 6 memories differ")
+        await press(page, page.get_by_role("button", name="Plan a repair of what it found"))
+        await expect(told).to_contain_text("Planned: 2 of 2 inconsistencies can be mended")
+        await press(page, page.get_by_role("link", name="Carry the plan out…"))
+        await press(page, dialog.get_by_role("button", name="Repair"))
+        await expect(told).to_contain_text("Mended: 2 of 2 inconsistencies")
+        await site.stores.assert_in_step()
+        await site.stores.list_all()
+        await site.stores.rows("UPDATE outbox SET dead_at = clock_timestamp(), reason = 'It was refused.'")
+        await press(page, page.get_by_role("navigation").get_by_role("link", name="Outbox"))
+        await press(page, page.get_by_role("checkbox", name=f"Choose {keys[0].id}"), "Space")
+        await press(page, page.get_by_role("button", name="Retry the chosen…"))
+        await press(page, dialog.get_by_role("button", name="Retry"))
+        await expect(page.get_by_role("heading", name="1 entry is due again.")).to_be_visible()
 
 
 async def test_the_essentials_work_without_scripts(opening: Open) -> None:

@@ -40,7 +40,8 @@ class Row:
     ``scope`` None: any key will do; ``public``: none at all. ``where`` fills the parameters of the path, ``query`` and
     ``body`` or ``form`` go along, a form with the token of a page; ``TENANT`` in any of them is the tenant.
     ``foreign``: what a key of one tenant gets for another one (None: the route names no tenant). ``all_tenants``: what
-    such a key gets where no tenant is named (None: the same as any other).
+    such a key gets where no tenant is named (None: the same as any other). ``method``: what is sent to a route that
+    takes any.
     """
 
     scope: Scope | None = None
@@ -52,6 +53,7 @@ class Row:
     headers: Mapping[str, str] = field(default_factory=dict)
     foreign: int | None = None
     all_tenants: int | None = None
+    method: str | None = None
 
 
 def routes_of(app: FastAPI) -> set[At]:
@@ -121,7 +123,7 @@ async def send(http: httpx.AsyncClient, keys: Keys, case: Case) -> httpx.Respons
         form = {**_filled(row.form, case.tenant), "csrf": await _token(http, headers)}
         return await http.post(path, data=form, headers={"origin": str(http.base_url), **given})
     body = _filled(row.body, case.tenant)
-    return await http.request(case.at.method, path, params=query, json=body, headers=given)
+    return await http.request(row.method or case.at.method, path, params=query, json=body, headers=given)
 
 
 async def _token(http: httpx.AsyncClient, headers: Mapping[str, str]) -> str:

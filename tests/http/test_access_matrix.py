@@ -2,36 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from uuid import UUID
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from api.access import ADMIN, READ, WRITE
-from tests.http.conftest import Client
+from persistence import AsyncPersistenceService
 from tests.http.keyring import ALICE, BOB, Keys
 from tests.http.matrix import TENANT, At, Row, cases, make_keys, routes_of, send, wrong
+from tests.http.whole import whole
+
+Serving = Callable[[], AbstractAsyncContextManager[tuple[FastAPI, httpx.AsyncClient]]]
 
 #: Every route there is.
 PROBES = {
     At("GET", "/livez"): Row(public=True),
     At("GET", "/readyz"): Row(public=True),
     At("GET", "/openapi.json"): Row(),
+    At("GET", "/metrics"): Row(READ, all_tenants=403),
+}
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "matrix", "version": "0"}},
+}
+MCP = {
+    At("MOUNT", "/mcp"): Row(
+        READ, method="POST", body=HELLO, headers={"Accept": "application/json, text/event-stream"}
+    ),
 }
 RUN = {"run_id": str(UUID(int=7))}
 ONE = {"id": "m1"}
 OF = {"user_id": TENANT}
 OPERATING = {
     At("GET", "/persistence/status"): Row(READ),
-    At("GET", "/persistence/sync"): Row(ADMIN, query=OF, foreign=403),
+    At("GET", "/persistence/sync"): Row(READ, query=OF, foreign=403),
     At("POST", "/persistence/sync"): Row(ADMIN, body={"operation": "check", "wait": True, **OF}, foreign=403),
-    At("GET", "/persistence/inconsistencies"): Row(ADMIN, query=OF, foreign=403),
-    At("GET", "/persistence/sync/runs"): Row(ADMIN, query=OF, foreign=403),
-    At("GET", "/persistence/sync/runs/{run_id}"): Row(ADMIN, where=RUN),
-    At("GET", "/persistence/sync/runs/{run_id}/events"): Row(ADMIN, where=RUN),
+    At("GET", "/persistence/inconsistencies"): Row(READ, query=OF, foreign=403),
+    At("GET", "/persistence/sync/runs"): Row(READ, query=OF, foreign=403),
+    At("GET", "/persistence/sync/runs/{run_id}"): Row(READ, where=RUN),
+    At("GET", "/persistence/sync/runs/{run_id}/events"): Row(READ, where=RUN),
     At("POST", "/persistence/sync/runs/{run_id}/cancel"): Row(ADMIN, where=RUN),
     At("POST", "/persistence/sync/runs/{run_id}/resume"): Row(ADMIN, where=RUN),
-    At("GET", "/persistence/outbox"): Row(ADMIN, query=OF, foreign=403),
+    At("GET", "/persistence/outbox"): Row(READ, query=OF, foreign=403),
     At("POST", "/persistence/outbox/{id:path}/retry"): Row(ADMIN, where=ONE, query=OF, foreign=403),
     At("POST", "/persistence/outbox/{id:path}/discard"): Row(ADMIN, where=ONE, query=OF, foreign=403),
 }
@@ -52,6 +73,9 @@ MEMORIES = {
     At("GET", "/export"): Row(READ, query=OF, foreign=403),
 }
 PAGES = {
+    At("GET", "/"): Row(),
+    At("GET", "/dashboard/{path:path}"): Row(where={"path": "nope"}),
+    At("POST", "/dashboard/{path:path}"): Row(where={"path": "nope"}),
     At("GET", "/dashboard"): Row(READ),
     At("GET", "/dashboard/memories"): Row(READ, query={"q": "Ada", **OF}, foreign=403),
     At("GET", "/dashboard/memory"): Row(READ, query={**ONE, **OF}, foreign=403),
@@ -73,7 +97,7 @@ PAGES = {
     At("POST", "/dashboard/do/discard"): Row(ADMIN, form={}),
     At("GET", "/dashboard/static/{name}"): Row(where={"name": "style.css"}),
 }
-TABLE = {**PROBES, **OPERATING, **MEMORIES, **PAGES}
+TABLE = {**PROBES, **MCP, **OPERATING, **MEMORIES, **PAGES}
 
 #: The routes of `demo.py`, to see that the matrix sees what it is for.
 DEMO = {
@@ -94,37 +118,52 @@ async def all_keys(keys: Keys) -> None:
     await make_keys(keys)
 
 
-async def test_every_route_is_in_the_table(client: Client):
+@pytest.fixture
+def serving(memories: AsyncPersistenceService, keys: Keys, tmp_path: Path) -> Serving:
+    return partial(whole, memories, keys, tmp_path)
+
+
+async def test_every_route_is_in_the_table(serving: Serving):
     """The table has a row for every route of the app, and no other rows."""
-    http = await client()
-    assert routes_of(http.app) == set(TABLE)  # type: ignore[attr-defined]
+    async with serving() as (app, _):
+        assert routes_of(app) == set(TABLE)
 
 
-async def test_every_caller_gets_what_is_due(client: Client, keys: Keys):
+async def test_every_caller_gets_what_is_due(serving: Serving, keys: Keys):
     """Each route lets in who has the scope and the tenant, and nobody else."""
-    assert await wrong(await client(), keys, cases(TABLE)) == []
+    async with serving() as (_, http):
+        assert await wrong(http, keys, cases(TABLE)) == []
 
 
-async def test_foreign_tenants_look_alike(client: Client, keys: Keys):
+async def test_foreign_tenants_look_alike(serving: Serving, keys: Keys):
     """What a key of one tenant is told about another does not say whether there is one."""
-    http = await client()
-    for case in cases(TABLE):
-        if case.tenant == BOB:
-            answers = [await send(http, keys, replace(case, tenant=tenant)) for tenant in (BOB, "no-such-tenant")]
-            told = [answer.text.replace(answer.headers["X-Request-ID"], "") for answer in answers]
-            assert told[0].replace(BOB, "") == told[1].replace("no-such-tenant", ""), str(case)
+    async with serving() as (_, http):
+        for case in cases(TABLE):
+            if case.tenant == BOB:
+                answers = [await send(http, keys, replace(case, tenant=tenant)) for tenant in (BOB, "no-such-tenant")]
+                told = [answer.text.replace(answer.headers["X-Request-ID"], "") for answer in answers]
+                assert told[0].replace(BOB, "") == told[1].replace("no-such-tenant", ""), str(case)
 
 
 @pytest.mark.usefixtures("demo")
-async def test_the_matrix_sees_what_it_is_for(client: Client, keys: Keys):
+async def test_the_matrix_sees_what_it_is_for(serving: Serving, keys: Keys):
     """Routes that ask for the wrong scope, or for none, or forget a tenant, are found; those in order are not."""
-    http = await client()
-    assert {at for at in routes_of(http.app) if at.path not in NOT_HERE} == {*TABLE, *DEMO}  # type: ignore[attr-defined]
-    assert await wrong(http, keys, cases(DEMO)) == []
     read, tenants, count = At("GET", "/demo/read"), At("GET", "/demo/tenants/{user_id}"), At("GET", "/demo/memories")
-    assert len(await wrong(http, keys, cases({read: Row(WRITE)}))) == 2
-    assert len(await wrong(http, keys, cases({read: Row(public=True)}))) == 4
-    assert len(await wrong(http, keys, cases({tenants: replace(DEMO[tenants], foreign=404)}))) == 3
-    forgets = await wrong(http, keys, cases({count: replace(DEMO[count], foreign=403)}))
+    async with serving() as (app, http):
+        assert {at for at in routes_of(app) if at.path not in NOT_HERE} == {*TABLE, *DEMO}
+        assert await wrong(http, keys, cases(DEMO)) == []
+        assert len(await wrong(http, keys, cases({read: Row(WRITE)}))) == 2
+        assert len(await wrong(http, keys, cases({read: Row(public=True)}))) == 4
+        assert len(await wrong(http, keys, cases({tenants: replace(DEMO[tenants], foreign=404)}))) == 3
+        forgets = await wrong(http, keys, cases({count: replace(DEMO[count], foreign=403)}))
     assert len(forgets) == 3
     assert all(f"of {ALICE} for {BOB}" in line for line in forgets)
+
+
+@pytest.mark.parametrize(
+    "at", ["outbox", "inconsistencies", "sync/runs", "sync/runs/{run_id}", "sync/runs/{run_id}/events"]
+)
+def test_pages_and_routes_ask_for_the_same(at: str):
+    """What the dashboard shows to a scope, the API tells it as well."""
+    page = At("GET", f"/dashboard/{at.removeprefix('sync/')}")
+    assert TABLE[At("GET", f"/persistence/{at}")].scope is TABLE[page].scope is READ

@@ -84,7 +84,7 @@ async def test_errors_as_problems(http: httpx.AsyncClient, name: str, status: in
     assert body.keys() >= FIELDS
     assert (answer.status_code, body["status"]) == (status, status)
     assert (body["type"], body["retryable"]) == (f"urn:diptych:problem:{kind}", retryable)
-    assert ("Retry-After" in answer.headers) == (retryable and status == 503)
+    assert ("Retry-After" in answer.headers) == (status == 503)
     assert TOLD not in answer.text
 
 
@@ -114,6 +114,16 @@ async def test_garbage(http: httpx.AsyncClient, body: bytes):
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+async def test_where_a_body_ceases_to_be_json(http: httpx.AsyncClient):
+    """Of a body that is no JSON the body is at fault, no field of it; the sentence says from where on."""
+    given = b'{"name": "secret", "size": }'
+    answer = await http.post("/demo/write", content=given, headers={"Content-Type": "application/json"})
+    (fault,) = answer.json()["errors"]
+    message = "It must be JSON, and is not from position 27 on: Expecting value."
+    assert (answer.status_code, fault) == (422, {"in": "body", "field": "body", "message": message})
+    assert answer.json()["detail"] == "The input is not allowed: body."
+
+
 async def test_a_defect_shows_nothing_of_itself(http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture):
     """What nobody expected is a 500 without a word of it; the log has all of it, under the request's id."""
     with caplog.at_level(logging.ERROR, "diptych"):
@@ -140,6 +150,23 @@ async def test_what_is_not_there(http: httpx.AsyncClient, method: str, path: str
     answer = await http.request(method, path)
     assert (answer.status_code, answer.json()["type"]) == (status, f"urn:diptych:problem:{kind}")
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("PUT", "/memories", "HEAD, GET, POST, DELETE"),
+        ("POST", "/memories/a/b", "HEAD, GET, PATCH, DELETE"),
+        ("PUT", "/memories/search", "HEAD, GET, POST, PATCH, DELETE"),  # the id of a memory, too
+        ("GET", "/persistence/outbox/a/retry", "POST"),
+        ("POST", "/livez", "HEAD, GET"),
+        ("POST", "/openapi.json", "HEAD, GET"),
+    ],
+)
+async def test_the_methods_of_a_path(http: httpx.AsyncClient, method: str, path: str, allow: str):
+    """A 405 lists every method of the path, also those of other routes."""
+    answer = await http.request(method, path)
+    assert (answer.status_code, answer.headers.get_list("Allow")) == (405, [allow])
 
 
 @pytest.mark.parametrize("given", ["a\nb", "x" * 129, "", "é", "<script>", "a b"])

@@ -54,6 +54,28 @@ async def test_a_body_in_pieces(memories: AsyncPersistenceService):
         assert (await http.get("/demo/read")).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/openapi.json", "/demo/read", "/nothing", "/demo/write"])
+async def test_head(memories: AsyncPersistenceService, path: str):
+    """HEAD is answered as GET is, without the body, and the connection goes on."""
+    async with served(memories) as server, httpx.AsyncClient(base_url=server.url) as http:
+        got, head = await http.get(path), await http.head(path)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        assert head.headers["Content-Length"] == got.headers["Content-Length"]
+        assert (await http.get("/livez")).status_code == 200
+
+
+async def test_head_of_a_stream(memories: AsyncPersistenceService):
+    """HEAD of a stream that would go on for ever is answered at once, and nothing of it stays behind."""
+    async with served(memories) as server, httpx.AsyncClient(base_url=server.url) as http:
+        head = await http.head("/demo/events")
+        assert (head.status_code, head.headers["Content-Type"].partition(";")[0]) == (200, "text/event-stream")
+        await until(lambda: _idle(server), what="the stream has ended")
+
+
+async def _idle(server: Served) -> bool:
+    return not server.host.drain._requests
+
+
 async def test_under_a_path(memories: AsyncPersistenceService):
     """Behind a proxy that shows it under a path, the server's paths and its probes are what they are without."""
     async with served(memories, root_path="/diptych") as server, httpx.AsyncClient(base_url=server.url) as http:

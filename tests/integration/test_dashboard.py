@@ -227,3 +227,22 @@ async def test_the_dashboard_is_at_home_under_another_prefix() -> None:
             links = re.findall(r'(?:src|href|action|hx-get)="([^"#]+)', page.text)
             assert links
             assert all(link.startswith("/ops/dashboard") for link in links)
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nope"), ("GET", "/do/check"), ("POST", "/nope/at/all")])
+async def test_an_address_that_is_none(method: str, path: str) -> None:
+    """A browser gets a page that leads to the first screen, a program the problem that it gets elsewhere."""
+    async with serving() as client:
+        lost = await client.request(method, f"/dashboard{path}")
+        assert (lost.status_code, lost.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert "There is no page at this address." in lost.text
+        assert 'href="/dashboard"' in lost.text
+        told = await client.request(method, f"/dashboard{path}", headers={"accept": "application/json"})
+        assert (told.status_code, told.json()["type"]) == (404, "urn:diptych:problem:not-found")
+
+
+async def test_the_address_of_the_server_alone() -> None:
+    """Whoever types in the server's name is led to the first screen, where there is one."""
+    async with serving() as client:
+        led = await client.get("/")
+        assert (led.status_code, led.headers["location"]) == (307, "/dashboard")

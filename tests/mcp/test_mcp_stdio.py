@@ -113,13 +113,14 @@ async def test_a_line_too_long_is_answered_and_not_kept(bare: Command):
 
 
 async def test_what_else_prints_goes_to_stderr(bare: Command):
-    """With -v the logs go to stderr, one line for each call, without a word of what it held; stdout stays clean."""
+    """With -v a line for each call and one for what it wrote go to stderr, without a word of it; stdout stays clean."""
     process = await bare.start("--user", "ada", "-v")
     process.stdin.write(line(HELLO) + call(2, "remember", content="a secret"))
     assert [(await answer(process))["id"], (await answer(process))["id"]] == [1, 2]
     code, out, err = await ended(process)
     assert (code, out) == (0, b"")
     assert b"mcp.call" in err
+    assert b"A memory was stored." in err
     assert b"secret" not in err
 
 

@@ -18,7 +18,11 @@ from api.http import ApiConfig, create_app, hosting
 from api.telemetry.serving import telemetry
 from api.telemetry.watched import LAST_SPANS
 from persistence import AsyncPersistenceService
+from tests.mcp.conftest import Command, bare
+from tests.mcp.test_mcp_stdio import HELLO, answer, call, ended, line
 from tests.telemetry.conftest import Telemetry, samples
+
+__all__ = ["bare"]  # a fixture of the tests of MCP
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -69,6 +73,17 @@ async def test_spans_reach_the_collector(collector: tuple[dict[str, str], list[A
                 page = samples((await client.get("/metrics")).text)
     assert page["diptych_writes_total", "store", "in_step"] == 1
     assert {"diptych.store", "write memory", "GET /metrics"} <= {span.name for span in came}
+
+
+async def test_spans_of_mcp_reach_the_collector(collector: tuple[dict[str, str], list[Any]], bare: Command) -> None:
+    """A call of a tool leaves the spans of what it asked of the stores, once its process has ended."""
+    bare.environment |= collector[0]
+    process = await bare.start("--user", "ada")
+    assert process.stdin is not None
+    process.stdin.write(line(HELLO) + call(2, "remember", content="Ada"))
+    assert [(await answer(process))["id"] for _ in range(2)] == [1, 2]
+    assert (await ended(process))[0] == 0
+    assert {"diptych.store", "write memory"} <= {span.name for span in collector[1]}
 
 
 async def test_a_collector_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

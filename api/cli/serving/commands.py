@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Annotated, Any
 
@@ -13,13 +14,15 @@ import typer
 from api.cli._run import Cli, command
 from api.cli.serving.logs import configure_server_logging
 from api.cli.serving.signals import until_signalled
-from api.cli.serving.wanted import Wanted
+from api.cli.serving.wanted import ALONE, Wanted
 from api.telemetry.watched import watched
 from persistence import AsyncPersistenceService
 from persistence.errors import ConfigurationError
 from sync import AutoSync
 
 app = typer.Typer()
+
+WORKING = "Working until SIGTERM or Ctrl-C."
 
 
 @command(app)
@@ -45,21 +48,62 @@ async def serve(
 
     Without an API key (`diptych keys create`) or tokens configured it listens on this machine only.
     """
+    given: dict[str, Any] = {"host": host, "port": port, "read_only": read_only or None}
+    wanted = Wanted(not no_api, not no_dashboard, not no_mcp, not no_relay, not no_schedule)
+    await _keep_house(
+        cli, given, wanted, lambda url: say(cli, f"Listening on {url}", {"status": "ready", "address": url})
+    )
+
+
+@command(app)
+async def worker(
+    cli: Cli,
+    *,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port",
+            min=0,
+            max=65_535,
+            help="Serve /metrics, /livez and /readyz on this port; 0: a free one. Else nothing is served.",
+            show_default=False,
+        ),
+    ] = None,
+    metrics_host: Annotated[
+        str | None,
+        typer.Option("--metrics-host", metavar="ADDRESS", help="Serve them on this address. Else on 127.0.0.1."),
+    ] = None,
+) -> None:
+    """Work off the outbox and check on the schedule, until SIGTERM or Ctrl-C.
+
+    Its metrics are for whoever may have those of `serve`: without an API key it lets in this machine only.
+    """
+    if metrics_port is None:
+        if metrics_host is not None:
+            raise ConfigurationError("Without --metrics-port nothing is served.", hint="--metrics-port 8766")
+        await _work_unseen(cli)
+        return
+    given: dict[str, Any] = {"host": metrics_host or "127.0.0.1", "port": metrics_port}
+    await _keep_house(
+        cli,
+        given,
+        ALONE,
+        lambda url: say(cli, f"{WORKING} Its metrics are at {url}/metrics", {"status": "working", "address": url}),
+    )
+
+
+async def _keep_house(cli: Cli, given: dict[str, Any], wanted: Wanted, ready: Callable[[str], None]) -> None:
     try:
         from api.cli.serving.house import keep_house  # noqa: PLC0415  # needs an extra
     except ImportError as error:
         raise ConfigurationError("The HTTP server is not installed.", hint='pip install "diptych[api]"') from error
 
     configure_server_logging(cli)
-    given: dict[str, Any] = {"host": host, "port": port, "read_only": read_only or None}
     async with until_signalled() as starting:
-        wanted = Wanted(not no_api, not no_dashboard, not no_mcp, not no_relay, not no_schedule)
-        await keep_house(cli, starting, given, wanted)
+        await keep_house(cli, starting, given, wanted, ready=ready)
 
 
-@command(app)
-async def worker(cli: Cli) -> None:
-    """Work off the outbox and check on the schedule, without serving anything, until SIGTERM or Ctrl-C."""
+async def _work_unseen(cli: Cli) -> None:
     configure_server_logging(cli)
     async with (
         until_signalled() as starting,
@@ -69,7 +113,7 @@ async def worker(cli: Cli) -> None:
     ):
         asked = asyncio.Event()
         starting.done(asked.set)
-        say(cli, "Working until SIGTERM or Ctrl-C.", {"status": "working"})
+        say(cli, WORKING, {"status": "working"})
         await asked.wait()
 
 

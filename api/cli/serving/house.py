@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,17 +14,22 @@ from fastapi import FastAPI, Request
 from api.access import Principal
 from api.access.gate import open_gate
 from api.cli._run import Cli
-from api.cli.serving.commands import say, scheduled
+from api.cli.serving.commands import scheduled
 from api.cli.serving.signals import Starting
 from api.cli.serving.wanted import Wanted
-from api.http import ApiConfig, Face, Host, authenticating, create_app, hosting
+from api.http import ApiConfig, Authenticate, Face, Host, authenticating, create_app, hosting
 from api.http.caller import PRINCIPAL, is_loopback
 from api.http.serving import Stop, listen, serve, url_of
-from api.telemetry.serving import telemetry
+from api.telemetry.serving import Telemetry, telemetry
 
 
-async def keep_house(cli: Cli, starting: Starting, given: Mapping[str, Any], wanted: Wanted) -> None:
-    """Serve until a signal comes. The socket comes first: where it cannot be had, no store is opened for nothing."""
+async def keep_house(
+    cli: Cli, starting: Starting, given: Mapping[str, Any], wanted: Wanted, *, ready: Callable[[str], None]
+) -> None:
+    """Serve until a signal comes; ``ready`` is told the address.
+
+    The socket comes first: where it cannot be had, no store is opened for nothing.
+    """
     config = ApiConfig.load(**given)
     gate = await open_gate(config, cli.config().home)
     with await listen(config.host, config.port, may=lambda address: not gate.is_open or is_loopback(address)) as at:
@@ -34,19 +39,19 @@ async def keep_house(cli: Cli, starting: Starting, given: Mapping[str, Any], wan
             hosting(memories, config) as host,
             scheduled(memories, wanted=wanted.schedule),
         ):
-            app = create_app(host, authenticate=authenticating(gate), faces=_faces(wanted))
-            seen.install(app)
             stop = Stop()
             starting.done(stop.come)
-            url = url_of(at)
-            async with _speaking_mcp(app, host, wanted=wanted.mcp):
-                await serve(
-                    app,
-                    host,
-                    at,
-                    stop,
-                    ready=lambda: say(cli, f"Listening on {url}", {"status": "ready", "address": url}),
-                )
+            async with built(host, authenticating(gate), seen, wanted) as app:
+                await serve(app, host, at, stop, ready=lambda: ready(url_of(at)))
+
+
+@asynccontextmanager
+async def built(host: Host, authenticate: Authenticate, seen: Telemetry, wanted: Wanted) -> AsyncIterator[FastAPI]:
+    """Build all that is served; it is to be served inside the block."""
+    app = create_app(host, authenticate=authenticate, faces=_faces(wanted))
+    seen.install(app)
+    async with _speaking_mcp(app, host, wanted=wanted.mcp):
+        yield app
 
 
 def _faces(wanted: Wanted) -> set[Face]:

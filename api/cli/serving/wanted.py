@@ -1,4 +1,4 @@
-"""What `serve` is to do."""
+"""What `serve` and `worker` are to do."""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ class Wanted:
     mcp: bool
     relay: bool
     schedule: bool
+
+
+ALL = Wanted(api=True, dashboard=True, mcp=True, relay=True, schedule=True)
+#: What a worker does; probes and metrics are served at any rate.
+ALONE = Wanted(api=False, dashboard=False, mcp=False, relay=True, schedule=True)

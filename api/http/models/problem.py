@@ -67,6 +67,11 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _response(status) for status in sorted({*_ALWAYS, *statuses})}
 
 
+def defects(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the responses of a route that refuses nobody: it fails in these ways, or by a defect, or too late."""
+    return {status: _response(status) for status in sorted({500, 504, *statuses})}
+
+
 def _response(status: int) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": _WHAT[status], "content": {MEDIA_TYPE: {"schema": schema}}}

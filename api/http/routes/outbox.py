@@ -12,7 +12,7 @@ from api.http.host import Host
 from api.http.models.memories import OneQuery
 from api.http.models.sync import DiscardedTold, EntriesTold, OutboxQuery, RetriedTold
 from api.http.routes import cursors
-from api.http.routes.asking import Hosted, MemoryId, Operator, answers, tenant_of
+from api.http.routes.asking import Hosted, MemoryId, Operator, Reader, answers, tenant_of
 from api.shapes import entry_json
 from persistence.errors import MemoryNotFoundError
 from persistence.ports.outbox import Key
@@ -23,7 +23,7 @@ _STATES = {"pending": False, "dead": True, "all": None}
 _PLACE = TypeAdapter(tuple[Name, Name])
 
 
-async def entries(caller: Operator, host: Hosted, asked: Annotated[OutboxQuery, Query()]) -> dict[str, Any]:
+async def entries(caller: Reader, host: Hosted, asked: Annotated[OutboxQuery, Query()]) -> dict[str, Any]:
     """List entries in the order of (user_id, id)."""
     truth, user_id = host.memories.parts.truth, caller.tenant(asked.user_id)
     place = cursors.read(_PLACE, asked.after)

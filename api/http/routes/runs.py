@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse, JSONServerSentEvent
 
 from api.access import Principal
 from api.http.models.sync import CancelledTold, RunsQuery, RunsTold, RunTold
-from api.http.routes.asking import Hosted, Operator, answers
+from api.http.routes.asking import Hosted, Operator, Reader, answers
 from api.http.routes.sync import RUN, run_response
 from api.operating import Desk
 from api.shapes import cancelled_json
@@ -31,7 +31,7 @@ DONE = "done"
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="The last event that was received.")]
 
 
-async def list_runs(caller: Operator, host: Hosted, asked: Annotated[RunsQuery, Query()]) -> dict[str, Any]:
+async def list_runs(caller: Reader, host: Hosted, asked: Annotated[RunsQuery, Query()]) -> dict[str, Any]:
     """List runs, the newest first."""
     runs = await host.sync.list_runs(
         kind=asked.kind,
@@ -44,12 +44,12 @@ async def list_runs(caller: Operator, host: Hosted, asked: Annotated[RunsQuery, 
     return {"runs": list(map(run_json, page)), "next": str(page[-1].id) if len(runs) > asked.limit else None}
 
 
-async def show_run(caller: Operator, host: Hosted, run_id: UUID) -> dict[str, Any]:
+async def show_run(caller: Reader, host: Hosted, run_id: UUID) -> dict[str, Any]:
     """Show one run."""
     return run_json(await _mine(caller, host.desk, run_id))
 
 
-async def events(caller: Operator, host: Hosted, run_id: UUID, last_event_id: LastEventId = None) -> Response:
+async def events(caller: Reader, host: Hosted, run_id: UUID, last_event_id: LastEventId = None) -> Response:
     """Tell how far a run is as server-sent events: `progress` (or `run`, where another process leads it), then `done`.
 
     The data of `progress` is how far it is, that of the others the run. A stream that ends without `done` was ended by

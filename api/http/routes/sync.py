@@ -18,7 +18,7 @@ from api.http.models.sync import (
     StatsTold,
     SyncAsked,
 )
-from api.http.routes.asking import Hosted, Operator, answers, location
+from api.http.routes.asking import Hosted, Operator, Reader, answers, location
 from api.operating import Order
 from persistence.ports.runs import Run, RunKind
 from persistence.text import Name
@@ -35,7 +35,7 @@ RUN = "diptych_run"
 _STATES = {"open": True, "resolved": False, "all": None}
 
 
-async def statistics(caller: Operator, host: Hosted, asked: Annotated[StatsQuery, Query()]) -> dict[str, Any]:
+async def statistics(caller: Reader, host: Hosted, asked: Annotated[StatsQuery, Query()]) -> dict[str, Any]:
     """Say what the last checks found, how much is open, what repairs and rebuilds have done."""
     return stats_json(await host.sync.get_stats(user_id=caller.tenant(asked.user_id)))
 
@@ -83,7 +83,7 @@ def run_response(request: Request, run: Run) -> Response:
 
 
 async def inconsistencies(
-    caller: Operator, host: Hosted, asked: Annotated[InconsistencyQuery, Query()]
+    caller: Reader, host: Hosted, asked: Annotated[InconsistencyQuery, Query()]
 ) -> dict[str, Any]:
     """List what checks found, in the order in which it was found."""
     rows = await host.sync.list_inconsistencies(

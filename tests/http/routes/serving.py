@@ -1,4 +1,4 @@
-"""A real HTTP server on localhost, in a thread of its own."""
+"""A real HTTP server on localhost, in a thread of its own, with all that `diptych serve` serves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from typing import Any
 
 import uvicorn
 
-from api.http import ApiConfig, create_app, hosting
+from api.cli.serving.house import built
+from api.cli.serving.wanted import ALL
+from api.http import ApiConfig, hosting
+from api.http.caller import anyone
+from api.telemetry.serving import telemetry
 from persistence import AsyncPersistenceService, PersistenceConfig
 
 MEMORY = ("memory://", "memory://")
@@ -29,9 +33,15 @@ class Served:
 
     async def run(self) -> None:
         vector, graph = self._stores
-        connected = AsyncPersistenceService.connect(vector=vector, graph=graph, config=self._config)
-        async with connected as memories, hosting(memories, self._api) as self.host:
-            settings = uvicorn.Config(create_app(self.host), port=0, log_config=None, lifespan="off")
+        async with (
+            telemetry({}) as seen,
+            AsyncPersistenceService.connect(
+                vector=vector, graph=graph, config=self._config, observer=seen.observer
+            ) as memories,
+            hosting(memories, self._api) as self.host,
+            built(self.host, anyone, seen, ALL) as app,
+        ):
+            settings = uvicorn.Config(app, port=0, log_config=None, lifespan="off")
             self.server, self.loop = _Told(settings, self.ready), asyncio.get_running_loop()
             await self.server.serve()
 

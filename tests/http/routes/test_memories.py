@@ -87,6 +87,15 @@ async def test_another_version_is_not_touched(client, ada, tag, method):
     assert (await client.get(where)).json() == stored.json()["memory"]
 
 
+@pytest.mark.parametrize("tag", ["abc", '"abc"', 'W/"1"', '"abc", 1'])
+async def test_what_is_no_version(client, tag):
+    """If-Match without any ETag of ours gets 412, and is told what one looks like, not of a version 0."""
+    answer = await client.delete("/memories/m1?user_id=u1", headers={"If-Match": tag})
+    told = answer.json()
+    assert (answer.status_code, told["type"]) == (412, "urn:diptych:problem:version-conflict")
+    assert told["detail"].startswith("If-Match holds no ETag of a memory")
+
+
 async def test_expected_version_is_changed(client, ada):
     """If-Match with the version that is there, alone, among others or as a star, lets the change through."""
     stored = await client.post("/memories", json=ada)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 import schemathesis
-from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
@@ -20,8 +21,13 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
 )
 
-from api.http.routes import MAKERS
-from persistence import PersistenceConfig
+from api.cli.serving.house import built
+from api.cli.serving.wanted import ALL
+from api.http import ApiConfig, hosting
+from api.http.caller import anyone
+from api.http.guard import PROBES
+from api.telemetry.serving import telemetry
+from persistence import AsyncPersistenceService, PersistenceConfig
 from tests.http.routes.serving import served
 
 CHECKS = (not_a_server_error, content_type_conformance, response_headers_conformance, response_schema_conformance)
@@ -41,12 +47,21 @@ def openapi() -> Iterator[schemathesis.schemas.BaseSchema]:
         yield schemathesis.openapi.from_url(f"{server.url}/openapi.json")
 
 
+@cache
 def operations() -> list[tuple[str, str]]:
-    """Return every operation of ours, as path and method."""
-    app = FastAPI()
-    for make_router in MAKERS:
-        app.include_router(make_router())
-    return [(path, method) for path, methods in app.openapi()["paths"].items() for method in methods]
+    """Return every operation of what `diptych serve` serves, as path and method."""
+    paths = asyncio.run(_document())["paths"]
+    return [(path, method) for path, methods in paths.items() for method in methods]
+
+
+async def _document() -> dict[str, Any]:
+    async with (
+        telemetry({}) as seen,
+        AsyncPersistenceService.connect(vector="memory://", graph="memory://") as memories,
+        hosting(memories, ApiConfig()) as host,
+        built(host, anyone, seen, ALL) as app,
+    ):
+        return app.openapi()
 
 
 #: Bytes of a request's first line: what is longer the server's own reader breaks off, and no route hears of it.
@@ -81,10 +96,16 @@ def test_whatever_is_asked_at_length(openapi, path, method):
     ask(openapi[path][method], 400)
 
 
+def test_the_whole_of_it_is_asked():
+    """What is asked is the document of the process that serves: probes and metrics belong to it."""
+    assert {("/livez", "get"), ("/readyz", "get"), ("/metrics", "get"), ("/memories", "post")} <= set(operations())
+
+
 def test_every_failure_is_a_problem(openapi):
     """Every operation says how it fails, each time with a problem, and names the media type of what it answers."""
     for path, method in operations():
         responses = openapi.raw_schema["paths"][path][method]["responses"]
-        for status in ("401", "403", "422", "500", "504"):
+        refused = () if path in PROBES else ("401", "403", "422")
+        for status in (*refused, "500", "504"):
             assert "application/problem+json" in responses[status]["content"], (path, method, status)
         assert any(status[0] == "2" for status in responses)

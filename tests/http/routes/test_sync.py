@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from api.access import ADMIN, WRITE
+from api.access import ADMIN, READ, WRITE
 from api.operating import Order
 from persistence.ports.runs import Depth, RunKind, RunState
 from sync import Pace
@@ -294,13 +294,30 @@ async def test_inconsistencies_are_gone_through(client, client_as, bury):
     assert len((await client_as(ADMIN, "u1").get(f"{path}?state=all")).json()["inconsistencies"]) == 2
 
 
+async def test_looking_needs_no_more_than_reading(client_as, bury, host, some):
+    """With the scope read all that is known of the stores is seen, as on the dashboard; of one tenant its own alone."""
+    await bury(**memory("x", id="dead"))
+    run = await host.desk.begin(Order(RunKind.CHECK, user_id="u2"))
+    await host.desk.ended(run.id, within=20)
+    everyone, mine, theirs = client_as(READ), client_as(READ, "u1"), client_as(READ, "u2")
+    for path in (SYNC, f"{SYNC}/runs", "/persistence/outbox", "/persistence/inconsistencies"):
+        assert (await everyone.get(path)).status_code == 200
+        assert (await mine.get(path, params={"user_id": "u2"})).status_code == 403
+    for path in (f"{SYNC}/runs/{run.id}", f"{SYNC}/runs/{run.id}/events"):
+        statuses = [(await reader.get(path)).status_code for reader in (everyone, theirs, mine)]
+        assert statuses == [200, 200, 404]
+    owners = [
+        {entry["user_id"] for entry in (await reader.get("/persistence/outbox?state=dead")).json()["entries"]}
+        for reader in (everyone, mine, theirs)
+    ]
+    assert owners == [{"u1"}, {"u1"}, set()]
+
+
 async def test_operating_is_for_admins(client_as):
     """With the scope write, whatever operates is 403; and for a tenant's admin, whatever is another's."""
     writer, mine = client_as(WRITE), client_as(ADMIN, "u1")
-    for path in (SYNC, f"{SYNC}/runs", "/persistence/outbox", "/persistence/inconsistencies"):
-        assert (await writer.get(path)).status_code == 403
-        assert (await mine.get(path, params={"user_id": "u2"})).status_code == 403
     assert (await writer.post(SYNC, json={"operation": "check"})).status_code == 403
     assert (await mine.post(SYNC, json={"operation": "check", "user_id": "u2"})).status_code == 403
     for action in ("retry", "discard"):
+        assert (await writer.post(f"/persistence/outbox/x/{action}?user_id=u1")).status_code == 403
         assert (await mine.post(f"/persistence/outbox/x/{action}?user_id=u2")).status_code == 403
