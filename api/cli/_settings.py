@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from api.http.settings import ApiConfig
 from persistence.settings import PersistenceConfig
 from persistence.vector.qdrant.options import FolderOptions, Options
 
@@ -30,6 +31,8 @@ def reference() -> str:
         (
             "## Of a service\n",
             *_table(PersistenceConfig, lambda name: f"DIPTYCH_{name.upper()}"),
+            "\n## Of the HTTP server\n",
+            *_table(ApiConfig, lambda name: f"DIPTYCH_API_{name.upper()}"),
             "\n## Of a Qdrant server, in its URL\n",
             _OF_A_SERVER,
             *_table(Options, str),
@@ -64,7 +67,7 @@ def _allowed(field: FieldInfo) -> str:
 
 
 def _default(value: Any) -> str:
-    if value is None:
+    if value is None or value in ("", ()):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -15,10 +15,13 @@ _ID_LENGTH = 43
 
 
 class Sessions:
-    """A browser has an id in its cookie, and nothing is kept of it here; a token can be checked without."""
+    """A browser has an id in its cookie, and nothing is kept of it here; a token can be checked without.
 
-    def __init__(self) -> None:
-        self._secret = secrets.token_bytes(32)
+    ``secret``: servers that share it take each other's tokens.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
 
     def id_of(self, request: Request) -> str | None:
         """Return the id in a request's cookie, None where there is none that can be one of ours."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from fastapi import Request
 from jinja2 import Environment
 
@@ -9,6 +11,7 @@ from api.dashboard.assets import load_assets
 from api.dashboard.rendering import make_environment
 from api.dashboard.series import Backlogs
 from api.dashboard.sessions import Sessions
+from api.http.settings import ApiConfig
 
 
 class Stage:
@@ -17,8 +20,13 @@ class Stage:
     def __init__(self) -> None:
         self.assets = load_assets()
         self.templates: Environment = make_environment()
-        self.sessions = Sessions()
+        self._secret = secrets.token_bytes(32)
         self.backlogs = Backlogs()
+
+    def sessions(self, config: ApiConfig) -> Sessions:
+        """Return what makes and checks tokens: with the secret of the settings, else with one as old as the router."""
+        given = config.session_secret
+        return Sessions(self._secret if given is None else given.get_secret_value().encode())
 
 
 def stage_of(request: Request) -> Stage:

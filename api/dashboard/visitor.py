@@ -49,9 +49,10 @@ def home_of(request: Request) -> str:
 
 async def visiting(request: Request, principal: Annotated[Principal, Depends(needs(READ))]) -> Visitor:
     """Name the visitor, who may read. Raises Unauthenticated, Denied."""
-    sessions = stage_of(request).sessions
+    host = host_of(request)
+    sessions = stage_of(request).sessions(host.config)
     session_id = sessions.id_of(request) or sessions.new_id()
-    return Visitor(principal, host_of(request), session_id, sessions.token(session_id, principal))
+    return Visitor(principal, host, session_id, sessions.token(session_id, principal))
 
 
 async def acting(
@@ -76,7 +77,7 @@ def check_origin(request: Request) -> None:
 
 def check_token(request: Request, token: str, principal: Principal) -> None:
     """Refuse a form that was shown to somebody else, or by a server that is no more."""
-    sessions = stage_of(request).sessions
+    sessions = stage_of(request).sessions(host_of(request).config)
     if not sessions.token_fits(token, sessions.id_of(request), principal):
         raise HTTPException(403, "This form is older than the server or your session. Load the page again.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Self
 
 from limits import parse
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from api.access.settings import ENVIRONMENT, AccessConfig, loaded
@@ -39,6 +39,12 @@ class ApiConfig(AccessConfig):
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins whose pages may call the API, separated by commas. Empty: none."
+    )
+    session_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="The secret that ties the dashboard's forms to whoever they were shown to, 32 characters at least."
+        " Servers behind one address share one; without it each draws its own, and no form outlives it.",
     )
     drain_delay: float = Field(
         0.5, ge=0, le=300, description="Seconds for which the server, told to stop, still takes requests."

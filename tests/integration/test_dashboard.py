@@ -40,12 +40,14 @@ async def _keyed(request: Request) -> Principal:
 
 
 @asynccontextmanager
-async def serving(*, keyed: bool = False, read_only: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(
+    *, keyed: bool = False, read_only: bool = False, session_secret: str | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the dashboard alone, on stores in memory."""
     config = PersistenceConfig(vector_url="memory://", graph_url="memory://", embedding_dimension=8)
     async with (
         AsyncPersistenceService.connect(config=config) as memories,
-        hosting(memories, ApiConfig(read_only=read_only)) as host,
+        hosting(memories, ApiConfig(read_only=read_only, session_secret=session_secret)) as host,
     ):
         await memories.store("Bob is at home.", user_id="bob", id="b1")
         await memories.store("Alice is away.", user_id="alice", id="a1")
@@ -134,6 +136,15 @@ async def test_a_token_is_good_for_one_browser_and_one_principal() -> None:
         client.cookies.set("diptych_session", kept or "")
         answer = await _check(client, admin, csrf=token)
         assert answer.status_code == 303, answer.text
+
+
+@pytest.mark.parametrize(("shared", "status"), [("s" * 32, 303), (None, 403)], ids=["one secret", "none"])
+async def test_a_form_outlives_its_server_where_the_secret_is_shared(shared: str | None, status: int) -> None:
+    """A form of one server is taken by another one that has the same secret, and by no other."""
+    async with serving(session_secret=shared) as one, serving(session_secret=shared) as other:
+        token = await _token(one)
+        other.cookies.update(one.cookies)
+        assert (await _check(other, OWN, csrf=token)).status_code == status
 
 
 @pytest.mark.parametrize(("key", "status"), [("admin", 303), ("bob", 303), ("write", 403), ("read", 403)])

@@ -187,11 +187,12 @@ def test_characters_that_show_nothing_are_shown(text: str, is_shown: str) -> Non
 
 
 def test_a_token_fits_its_session_alone() -> None:
-    """Tokens of two servers, two sessions and two principals are three different things."""
-    sessions, others = Sessions(), Sessions()
+    """Tokens of two secrets and two sessions are different things; servers with one secret take each other's."""
+    sessions, same, others = (Sessions(secret) for secret in (b"a" * 32, b"a" * 32, b"b" * 32))
     one, two = sessions.new_id(), sessions.new_id()
     token = sessions.token(one, LOCAL)
     assert sessions.token_fits(token, one, LOCAL)
+    assert same.token_fits(token, one, LOCAL)
     assert not sessions.token_fits(token, two, LOCAL)
     assert not sessions.token_fits(token, None, LOCAL)
     assert not others.token_fits(token, one, LOCAL)
