@@ -70,9 +70,11 @@ async def erase(memories: AsyncPersistenceService, user_id: str, memory_id: str 
     began = time.perf_counter()
     deleted, pending = await _delete(memories, asked)
     erasing = _Erasing(memories, asked)
-    unreached = await erasing.graph()
     found = await erasing.found()
-    runs, kept = await erasing.runs()
+    runs, _ = await erasing.runs()
+    unreached = await erasing.graph()
+    await erasing.found()  # what the look at the graph has left
+    _, kept = await erasing.runs()
     return ErasureReport(
         user_id=user_id,
         memory_id=memory_id,

@@ -105,7 +105,7 @@ LISTED = (
     Listed(
         "worker",
         "serving",
-        "Work off the outbox and check on the schedule, without serving anything, until SIGTERM or Ctrl-C.",
+        "Work off the outbox and check on the schedule, until SIGTERM or Ctrl-C.",
     ),
     Listed(
         "recommend",

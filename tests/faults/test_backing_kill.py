@@ -17,6 +17,8 @@ from tests.backing import CONFIG, backed_up, files
 from tests.contract.vector.making import AT_ONCE, a_delete, a_write
 from tests.moving import dump, fill, opened
 
+pytestmark = pytest.mark.faults
+
 BACKUP = {
     "early": ("add", 1),
     "in_it": ("add", 3),

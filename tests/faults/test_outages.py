@@ -90,6 +90,7 @@ async def test_a_service_opened_on_a_frozen_graph(own: Stores, neo4j_server: Any
             await until(own.in_step, what="the relay brings everything in step")
 
 
+@pytest.mark.faults
 async def test_neo4j_stopped_and_started_in_the_middle_of_writing(own: Stores, neo4j_server: Any) -> None:
     """Writes go on while Neo4j is down, none raises, no entry dies of it, and everything comes in step unasked."""
     async with own.service(enable_relay=True, relay_attempts=2) as memories:

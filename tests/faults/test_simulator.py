@@ -15,7 +15,7 @@ from tests.faults.simulator.__main__ import CHUNK, command, failing
 from tests.faults.simulator.run import Case, Verdict, run
 from tests.faults.simulator.shrink import shrink
 
-SEEDS = 500
+SEEDS = 300
 SOME = (3, 57, 198)
 
 
@@ -42,6 +42,7 @@ def _elsewhere(seed: int, hashes: str) -> str:
     return said.split("trace ")[1].split(",")[0]
 
 
+@pytest.mark.faults
 def test_a_missing_guard_is_found_and_cut_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the version condition of the graph a seed soon fails; what is left of it is small, and fails alike."""
 

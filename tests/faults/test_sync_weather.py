@@ -63,7 +63,10 @@ def _hooked(stores: Stores, where: tuple[str, str, Hook]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("where", CHECKS.values(), ids=CHECKS)
 async def test_what_cannot_be_read_is_unknown(stores: Stores, where: tuple[str, str, Hook]) -> None:
-    """A store that fails in a check, wherever: the report is not complete, and no deletion follows from it."""
+    """A store that fails in a check, wherever: the report is not complete, and no deletion follows from it.
+
+    Except where all that speaks of orphans was read: how long the outbox is does not.
+    """
     await _drifted(stores)
     async with stores.service(**_hooked(stores, where), retry_attempts=1) as memories:
         sync = AsyncSyncService(memories)
@@ -73,7 +76,7 @@ async def test_what_cannot_be_read_is_unknown(stores: Stores, where: tuple[str, 
         repair = await sync.repair_inconsistencies(Depth.FULL, dry_run=False, force=True)
         assert (repair.check.complete, repair.in_step) == (False, False)
     orphan = (await stores.nodes())[Key(ALICE, "m0001")]
-    assert orphan.live, "an orphan was deleted on the word of a store that was away"
+    assert orphan.live or where[1] == "outbox_stats", "an orphan was deleted on the word of a store that was away"
 
 
 async def test_a_check_that_could_not_read_resolves_nothing(stores: Stores) -> None:

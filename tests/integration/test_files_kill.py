@@ -82,6 +82,7 @@ async def survive(folder: Path, rounds: int, seed: int) -> None:
     assert len(graph) > 10
 
 
+@pytest.mark.long
 async def test_killed_at_random(tmp_path: Path) -> None:
     """I1: of a process killed at random (seed 5, 10 rounds) no acknowledged write is lost, and no file unreadable."""
     await survive(tmp_path, 10, seed=5)

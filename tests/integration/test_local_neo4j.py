@@ -83,6 +83,7 @@ def driver_of() -> Iterator[object]:
         driver.close()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)  # two starts of a JVM on a machine that may be busy
 async def test_a_life_with_faults(neo4j_server, tmp_path: Path, driver_of):
     """A first start cut short is begun anew; after a kill -9 and with its port taken, what was written is there.
