@@ -106,6 +106,7 @@ def test_a_backup_without_names_needs_a_path(diptych):
     assert (diptych.folder / "list").is_dir()
 
 
+@pytest.mark.long
 def test_both_stores_are_in_step_after_a_restore(paired):
     """What a restore writes is listed for the graph: after the relay a full check finds both in step."""
     remember(paired, MANY)

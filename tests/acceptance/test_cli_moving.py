@@ -5,6 +5,9 @@ import json
 
 import pytest
 
+#: Many processes one after another: minutes together.
+pytestmark = pytest.mark.long
+
 MANY = 60
 
 

@@ -13,6 +13,9 @@ import pytest
 from tests.acceptance.conftest import EXECUTABLE
 from tests.acceptance.planted import fill, forget, snapshot, wait_for_run, wipe
 
+#: Many processes one after another: minutes together.
+pytestmark = pytest.mark.long
+
 FIELDS = {"run_id", "complete", "memories", "nodes", "edges", "removed", "duration_ms"}
 #: Pages small and slow enough to be met in the middle.
 SLOWLY = ("--rate", "100")

@@ -88,6 +88,7 @@ async def _all(title: str, place: Place, operations: Sequence[Operation] = OPERA
     assert [wrong for row in rows for wrong in row.wrong] == []
 
 
+@pytest.mark.faults
 async def test_a_few_go_wrong_on_servers(stores: Stores, clock: Clock) -> None:
     """On PostgreSQL and Neo4j, whichever call of a write or of a rebuild goes wrong: the same."""
     await _all("pgvector, neo4j", on(stores, clock), [one for one in OPERATIONS if one.name in FEW], quick=True)

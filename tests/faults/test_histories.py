@@ -21,6 +21,7 @@ async def _run(plan: Plan, own: Stores, truth: Any, graph: Any, folder: Path) ->
     return figures
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(300)  # seconds on a machine at rest, a minute and more on one that is not
 async def test_a_short_history_loses_nothing(
     own: Stores, postgres_server: Any, neo4j_server: Any, tmp_path: Path

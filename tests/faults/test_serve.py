@@ -91,7 +91,11 @@ async def serving(stores: Stores, home: Path, *options: str) -> AsyncIterator[Se
 
 
 @pytest.mark.parametrize(
-    "signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGTERM, signal.SIGTERM]], ids=["once", "often"]
+    "signals",
+    [
+        pytest.param([signal.SIGTERM], id="once"),
+        pytest.param([signal.SIGINT, signal.SIGTERM, signal.SIGTERM], id="often", marks=pytest.mark.faults),
+    ],
 )
 async def test_told_to_stop_under_load(stores: Stores, tmp_path: Path, signals: list[signal.Signals]) -> None:
     """Told to stop under load, it ends with 0 in 10 s: every acknowledged write is there, every lease is given back."""

@@ -141,6 +141,7 @@ async def test_a_rebuild_that_empties_first_is_killed(stores: Stores, point: Poi
         assert (await sync.check_consistency(Depth.FULL, user_id=ALICE)).in_step
 
 
+@pytest.mark.faults
 async def test_killed_at_random(stores: Stores) -> None:
     """Rebuilds and repairs killed at moments of chance, each taken up by the next process, end exactly."""
     seed = 9

@@ -53,6 +53,7 @@ async def move_with_writer(source: VectorStore, target: VectorStore, seed: int) 
     return writer.done
 
 
+@pytest.mark.long
 async def test_round_the_houses_with_a_writer(houses: dict[str, Make], postgres_url: str, tmp_path: Path) -> None:
     """From pgvector to SQLite to files to memory to pgvector, each move with a writer going on: nothing is lost."""
     makes = [houses[name] for name in ("pgvector", "sqlite", "file", "memory")]

@@ -119,6 +119,7 @@ async def assert_listed(store: VectorStore, seen: Acknowledged) -> None:
     assert {key: entry.version for key, entry in entries.items()} == {key: found[key].version for key in entries}
 
 
+@pytest.mark.long
 async def test_a_killed_writer(tmp_path: Path) -> None:
     """A process killed at random (seeds 0 to 9) leaves a whole file that holds all it acknowledged; versions grow."""
     await kill_rounds(tmp_path / "truth.db", range(10))
