@@ -5,7 +5,7 @@ CYPHER 5 replan=skip
 WITH timestamp() AS now
 WHERE now <= $not_after
 CALL () {
-  MATCH (m:DiptychMemory) USING INDEX m:DiptychMemory(user_id, id)
+  MATCH (m:DiptychMemory) USING INDEX SEEK m:DiptychMemory(user_id, id)
   WHERE m.user_id = $user_id AND m.id IS NOT NULL AND m:Memory
   WITH m LIMIT $limit
   SET m:DiptychMemory

@@ -1,6 +1,6 @@
 // One tenant's, by the prefix of the unique indexes, no more than so many.
 CALL () {
-  MATCH (m:DiptychMemory) USING INDEX m:DiptychMemory(user_id, id)
+  MATCH (m:DiptychMemory) USING INDEX SEEK m:DiptychMemory(user_id, id)
   WHERE m.user_id = $user_id AND m.id IS NOT NULL
   WITH m LIMIT $most
   RETURN count(m) AS nodes, count(CASE WHEN m:Memory THEN 1 END) AS memories
