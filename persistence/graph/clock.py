@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from persistence.errors import GraphUnavailableError, GraphWriteExpiredError
+
+T = TypeVar("T")
 
 #: Milliseconds by which the server's clock may be off the estimate before it is measured anew.
 TOLERANCE = 1_000.0
@@ -39,3 +45,15 @@ class ServerClock:
             return
         if not sent - TOLERANCE <= now <= _local() + self._offset + TOLERANCE:
             self._offset = None
+
+
+async def in_time(call: Coroutine[Any, Any, T], seconds: float, server: str) -> T:
+    """Await a write that nobody may wait for, nor find done, when its time has passed."""
+    if seconds <= 0:
+        call.close()
+        raise GraphWriteExpiredError
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError as error:
+        raise GraphUnavailableError(f"{server} did not answer within {seconds:.1f} s.") from error

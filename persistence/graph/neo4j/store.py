@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, LiteralString, TypeVar
+from collections.abc import Sequence
+from typing import Any, LiteralString
 from uuid import UUID
 
 from neo4j import Record
 
-from persistence.errors import GraphStoreError, GraphUnavailableError, GraphWriteExpiredError
-from persistence.graph.clock import ServerClock
+from persistence.errors import GraphStoreError, GraphWriteExpiredError
+from persistence.graph.clock import ServerClock, in_time
 from persistence.graph.counting import bounded
 from persistence.graph.identity import accepted, new_graph_id
 from persistence.graph.neo4j import answers, schema, statements
@@ -31,8 +31,6 @@ from persistence.ports.graph import (
 )
 from persistence.ports.outbox import Key
 from persistence.ports.vector import GraphIdentity, Tombstone
-
-T = TypeVar("T")
 
 #: Writes that are put into parameters on the event loop; more of them go to a thread.
 INLINE = 50
@@ -93,7 +91,7 @@ class Neo4jGraph(Checking):
         if not writes:
             return []
         refuse_twins(writes)
-        return await _in_time(self._apply(writes, timeout), timeout)
+        return await in_time(self._apply(writes, timeout), timeout, "Neo4j")
 
     async def read(self, keys: Sequence[Key], *, locked: bool = False) -> dict[Key, GraphMemory]:
         await self._ready()
@@ -132,7 +130,7 @@ class Neo4jGraph(Checking):
         await self._connection.run(statements.COLLECT, {"batch": {"rows": rows}})
 
     async def clear(self, user_id: str, *, limit: int, timeout: float) -> int:
-        return await _in_time(self._clear({"user_id": user_id, "limit": limit}, timeout), timeout)
+        return await in_time(self._clear({"user_id": user_id, "limit": limit}, timeout), timeout, "Neo4j")
 
     async def _clear(self, some: dict[str, Any], timeout: float) -> int:
         loop = asyncio.get_running_loop()
@@ -174,18 +172,6 @@ class Neo4jGraph(Checking):
 
     async def _server_now(self) -> int:
         return int(_one(await self._connection.run(statements.SERVER_CLOCK))["now"])
-
-
-async def _in_time(call: Coroutine[Any, Any, T], seconds: float) -> T:
-    """Await a write that nobody may wait for, nor find done, when its time has passed."""
-    if seconds <= 0:
-        call.close()
-        raise GraphWriteExpiredError
-    try:
-        async with asyncio.timeout(seconds):
-            return await call
-    except TimeoutError as error:
-        raise GraphUnavailableError(f"Neo4j did not answer within {seconds:.1f} s.") from error
 
 
 def _one(records: list[Record]) -> Record:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from persistence.errors import GraphStoreError, GraphUnavailableError, GraphWriteExpiredError
-from persistence.graph.clock import ServerClock
+from persistence.errors import GraphStoreError, GraphWriteExpiredError
+from persistence.graph.clock import ServerClock, in_time
 from persistence.graph.counting import bounded
 from persistence.graph.identity import Stamp, accepted, new_graph_id
 from persistence.graph.ordering import FAN_OUT, FRONTIER, refuse_twins
@@ -44,8 +44,6 @@ _SESSION = Queries(__package__, "session")
 _CLOCK = _SESSION.get("clock")
 _STAMP = _SESSION.get("stamp")
 _IDENTITY = _SESSION.get("identity")
-
-T = TypeVar("T")
 
 #: Writes that are put into parameters on the event loop; more of them go to a thread.
 INLINE = 50
@@ -119,7 +117,7 @@ class PostgresGraph(Checking):
         if not writes:
             return []
         refuse_twins(writes)
-        return await _in_time(self._apply(writes, timeout), timeout)
+        return await in_time(self._apply(writes, timeout), timeout, "PostgreSQL")
 
     async def read(self, keys: Sequence[Key], *, locked: bool = False) -> dict[Key, GraphMemory]:
         wanted = sorted(set(keys))
@@ -154,7 +152,7 @@ class PostgresGraph(Checking):
         await self._rows(_COLLECT, given, write=True)
 
     async def clear(self, user_id: str, *, limit: int, timeout: float) -> int:
-        return await _in_time(self._clear({"user_id": user_id, "limit": limit}, timeout), timeout)
+        return await in_time(self._clear({"user_id": user_id, "limit": limit}, timeout), timeout, "PostgreSQL")
 
     async def _clear(self, some: dict[str, Any], timeout: float) -> int:
         started = asyncio.get_running_loop().time()
@@ -200,15 +198,3 @@ class PostgresGraph(Checking):
         async with self._sessions.use() as connection:
             row = await (await connection.execute(_CLOCK)).fetchone()
         return int(row[0]) if row else 0
-
-
-async def _in_time(call: Coroutine[Any, Any, T], seconds: float) -> T:
-    """Await a write that nobody may wait for, nor find done, when its time has passed."""
-    if seconds <= 0:
-        call.close()
-        raise GraphWriteExpiredError
-    try:
-        async with asyncio.timeout(seconds):
-            return await call
-    except TimeoutError as error:
-        raise GraphUnavailableError(f"PostgreSQL did not answer within {seconds:.1f} s.") from error
