@@ -83,16 +83,17 @@ class ServerUnderTest:
 
     def freeze(self) -> None:
         """Stop the server's processes where they stand (SIGSTOP): connections stay open, nobody answers."""
-        processes = self._processes()
-        for process in processes:
-            process.suspend()
-        while any(process.status() != psutil.STATUS_STOPPED for process in processes):
-            os.sched_yield()  # a signal is on its way for a moment
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):  # a server's child may end at any time
+                process.suspend()
+                while process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+                    os.sched_yield()  # a signal is on its way for a moment
 
     def thaw(self) -> None:
         """Let a frozen server go on (SIGCONT)."""
         for process in self._processes():
-            process.resume()
+            with suppress(psutil.NoSuchProcess):  # a server's child may end at any time
+                process.resume()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
