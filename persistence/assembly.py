@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import anyio
 
@@ -91,15 +92,23 @@ class Parts:
 
 
 async def assemble(
-    adapters: Adapters, config: PersistenceConfig, *, adopt_graph: bool = False, observer: Observer | None = None
+    adapters: Adapters,
+    config: PersistenceConfig,
+    *,
+    adopt_graph: bool = False,
+    former_truth: UUID | None = None,
+    observer: Observer | None = None,
 ) -> Parts:
-    """Open the adapters and put a service on them. Closes them again where that fails."""
+    """Open the adapters and put a service on them. Closes them again where that fails.
+
+    ``former_truth``: a graph that belongs to this one is taken over; to be given with ``adopt_graph``.
+    """
     told = guarded(observer)
     adapters = _told(adapters, told)
     anyio.get_cancelled_exc_class()  # loads what threads need: where no file can be opened any more, it could not be
     try:
         info = await adapters.vector.open(model=adapters.embedder.model, dimension=adapters.embedder.dimension)
-        parts = _parts(adapters, config, told, adopt_graph=adopt_graph)
+        parts = _parts(adapters, config, told, _Readiness(adapters, adopt=adopt_graph, former=former_truth))
         await _open_graph(parts, config)
         _tell(adapters)
         parts.background = _background(parts, config, info)
@@ -118,10 +127,9 @@ def _told(adapters: Adapters, observer: Observer) -> Adapters:
     )
 
 
-def _parts(adapters: Adapters, config: PersistenceConfig, observer: Observer, *, adopt_graph: bool) -> Parts:
+def _parts(adapters: Adapters, config: PersistenceConfig, observer: Observer, ready: _Readiness) -> Parts:
     calls = Calls()
     truth = TruthGate(adapters.vector, calls, _retry(config, Part.TRUTH, observer))
-    ready = _Readiness(adapters, adopt=adopt_graph)
     breaker = Breaker(
         config.breaker_failures, config.breaker_probe, tell=lambda state: observer.noted(BreakerChanged(state.value))
     )
@@ -158,9 +166,10 @@ def _role(graph: GraphStore | None) -> GraphRole:
 class _Readiness:
     """Opens the graph and sees that it is the one of this truth: at the start, or when it comes back."""
 
-    def __init__(self, adapters: Adapters, *, adopt: bool) -> None:
+    def __init__(self, adapters: Adapters, *, adopt: bool, former: UUID | None) -> None:
         self._adapters = adapters
         self._adopt = adopt
+        self._former = former
 
     async def __call__(self) -> None:
         graph, vector = self._adapters.graph, self._adapters.vector
@@ -169,6 +178,8 @@ class _Readiness:
         await graph.open()
         if Capability.DURABLE not in graph.capabilities:
             return
+        if self._former is not None:
+            await graph.release(self._former)
         info = await vector.info()
         identity = await graph.identify(info.store_id, info.graph, adopt=self._adopt)
         if info.graph != identity and await vector.register_graph(identity, former=info.graph) != identity:

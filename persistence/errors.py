@@ -201,7 +201,10 @@ class GraphWriteExpiredError(GraphStoreError):
 class GraphIdentityError(GraphStoreError):
     """This graph and this truth do not belong together."""
 
-    default_hint = "check both URLs; `diptych schema adopt-graph` makes a new graph the graph of this truth"
+    default_hint = (
+        "check both URLs; `diptych schema adopt-graph` makes a new graph the graph of this truth,"
+        " with --from also that of a truth that is lost"
+    )
 
 
 class EmbeddingError(PersistenceError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from uuid import UUID
 
 from pydantic import SecretStr
 
@@ -137,14 +138,15 @@ def make_extractor(config: PersistenceConfig) -> Extractor:
     return openai
 
 
-async def adopt_graph(given: Given, environ: Mapping[str, str]) -> int | None:
+async def adopt_graph(given: Given, environ: Mapping[str, str], *, former_truth: UUID | None = None) -> int | None:
     """Make the configured graph the graph of the configured truth, and list everything in the outbox for it.
 
+    ``former_truth``: the truth, lost and restored as this one, to which the graph belongs until now.
     Returns how many entries are pending, None where that could not be counted.
     """
     config, adapters = await build(given, environ)
     quiet = config.model_copy(update={"enable_relay": False, "graph_required": True})
-    parts = await assemble(adapters, quiet, adopt_graph=True)
+    parts = await assemble(adapters, quiet, adopt_graph=True, former_truth=former_truth)
     try:
         return (await parts.relay.report()).pending
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -12,6 +14,10 @@ from persistence import factory
 app = typer.Typer(
     name="schema", no_args_is_help=True, help="The tables in the vector store, and which graph belongs to them."
 )
+
+FormerTruth = Annotated[
+    UUID | None, typer.Option("--from", metavar="ID", help="The lost truth that the graph belongs to until now.")
+]
 
 
 @command(app)
@@ -45,12 +51,15 @@ async def status(cli: Cli) -> int | None:
 
 
 @command(app)
-async def adopt_graph(cli: Cli) -> None:
+async def adopt_graph(cli: Cli, former: FormerTruth = None) -> None:
     """Make the configured graph the graph of this truth, and list every memory to be written there.
 
-    For a graph that was moved or made anew; `diptych relay` then fills it.
+    For a graph that was moved or made anew; `diptych relay` then fills it. With --from also for one that another truth
+    has left: after `diptych restore` into a new truth, whose graph is still the lost one's. What differs there then is
+    shown by `diptych repair --depth full`. Nobody may use the former truth any more.
     """
-    listed = await factory.adopt_graph(factory.Given(config=cli.config()), os.environ)
+    given = factory.Given(config=cli.config())
+    listed = await factory.adopt_graph(given, os.environ, former_truth=former)
     if cli.json:
         cli.output.data({"status": "adopted", "listed": listed})
     else:

@@ -23,7 +23,7 @@ def accepted(stamp: Stamp, store_id: UUID, known: GraphIdentity | None, *, adopt
     if stamp.graph_id is None:
         return None
     if stamp.truth_id != store_id:
-        raise GraphIdentityError("This graph belongs to another truth.")
+        raise GraphIdentityError(f"This graph belongs to another truth, {stamp.truth_id}.")
     if known is not None and known.graph_id != stamp.graph_id and not adopt:
         raise GraphIdentityError("This truth has another graph.")
     return GraphIdentity(stamp.graph_id, stamp.database_id)

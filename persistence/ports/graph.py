@@ -155,6 +155,13 @@ class GraphStore(GraphCheck, Protocol):
         """
         ...
 
+    async def release(self, truth_id: UUID) -> None:
+        """Make a graph that belongs to this truth belong to none; any other graph stays as it is.
+
+        For a truth that is lost and was restored as a new one. What the graph holds stays.
+        """
+        ...
+
     async def apply(self, writes: Sequence[GraphWrite], *, timeout: float) -> list[GraphAck]:
         """Apply writes of distinct memories in one transaction, answers in the order given.
 

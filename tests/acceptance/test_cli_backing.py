@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from uuid import uuid4
 
 import pytest
 
@@ -136,13 +137,23 @@ def test_a_graph_that_is_ahead(paired):
     assert paired("check", "--depth", "full", "--json").json["in_step"]
 
 
-def test_a_new_truth_does_not_take_another_ones_graph(paired):
-    """A backup restored into a new truth is another truth: the old one's graph is refused to it."""
-    remember(paired, 2)
+def test_a_new_truth_takes_the_graph_of_a_lost_one_when_it_is_named(paired):
+    """A backup restored into a new truth is another truth: it takes the lost one's graph over by its id alone."""
+    remember(paired, MANY)
     backup(paired)
-    ran = paired("restore", "b", DIPTYCH_VECTOR_URL=f"sqlite:///{paired.folder}/new.db")
-    assert ran.code == 2
-    assert "This graph belongs to another truth." in ran.err
+    assert paired("store", "Since.", "--id", "m001", "--user", "bob").code == 0
+    assert paired("store", "New since.", "--id", "extra", "--user", "bob").code == 0
+    paired.environment["DIPTYCH_VECTOR_URL"] = f"sqlite:///{paired.folder}/new.db"
+    refused = paired("restore", "b")
+    assert refused.code == 2
+    assert (named := re.search("This graph belongs to another truth, ([0-9a-f-]{36})", refused.err))
+    assert paired("schema", "adopt-graph", "--from", str(uuid4())).code == 2
+    assert paired("schema", "adopt-graph", "--from", named[1]).code == 0
+    assert paired("restore", "b").code == 0
+    assert paired("relay").code == 0
+    assert paired("repair", "--depth", "full", "--apply").code in (0, 1)
+    assert paired("relay").code == 0
+    assert paired("check", "--depth", "full", "--json").json["in_step"]
 
 
 def test_erasure(paired, graph):

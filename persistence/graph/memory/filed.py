@@ -68,16 +68,18 @@ class FileGraph(MemoryGraph):
         await self._keeper.persist()
 
     async def identify(self, store_id: UUID, known: GraphIdentity | None, *, adopt: bool = False) -> GraphIdentity:
-        def decide() -> Step[GraphIdentity]:
-            stamp, identity = self._stamped(store_id, known, adopt=adopt)
-            payload = b"" if stamp == self._stamp else to_bytes(stamp=stamp)
-            return Step(payload, lambda: self._take(stamp, identity))
+        return await self._keeper.commit(lambda: self._taking(*self._stamped(store_id, known, adopt=adopt)))
 
-        return await self._keeper.commit(decide)
+    async def release(self, truth_id: UUID) -> None:
+        await self._keeper.commit(lambda: self._taking(self._released(truth_id), None))
 
-    def _take(self, stamp: Stamp, identity: GraphIdentity) -> GraphIdentity:
+    def _taking(self, stamp: Stamp, answer: T) -> Step[T]:
+        payload = b"" if stamp == self._stamp else to_bytes(stamp=stamp)
+        return Step(payload, lambda: self._take(stamp, answer))
+
+    def _take(self, stamp: Stamp, answer: T) -> T:
         self._stamp = stamp
-        return identity
+        return answer
 
     def _name_database(self) -> Step[None]:
         """Give new files the name by which they are known again."""

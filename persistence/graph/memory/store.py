@@ -61,6 +61,14 @@ class MemoryGraph(Checking):
             self._stamp, identity = self._stamped(store_id, known, adopt=adopt)
         return identity
 
+    async def release(self, truth_id: UUID) -> None:
+        with self._lock:
+            self._stamp = self._released(truth_id)
+
+    def _released(self, truth_id: UUID) -> Stamp:
+        stamp = self._stamp
+        return Stamp(stamp.database_id) if stamp.truth_id == truth_id else stamp
+
     def _stamped(self, store_id: UUID, known: GraphIdentity | None, *, adopt: bool) -> tuple[Stamp, GraphIdentity]:
         """Return the stamp that the graph is to have, and what it says."""
         stamp = self._stamp

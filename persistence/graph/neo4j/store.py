@@ -87,6 +87,10 @@ class Neo4jGraph(Checking):
             raise GraphStoreError("The graph lost the identity it was just stamped with.")
         return identity
 
+    async def release(self, truth_id: UUID) -> None:
+        await self._ready()
+        await self._connection.run(statements.RELEASE, {"truth_id": str(truth_id)})
+
     async def apply(self, writes: Sequence[GraphWrite], *, timeout: float) -> list[GraphAck]:
         if not writes:
             return []

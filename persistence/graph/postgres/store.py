@@ -43,6 +43,7 @@ _COLLECT = _SQL.get("collect")
 _SESSION = Queries(__package__, "session")
 _CLOCK = _SESSION.get("clock")
 _STAMP = _SESSION.get("stamp")
+_RELEASE = _SESSION.get("release")
 _IDENTITY = _SESSION.get("identity")
 
 #: Writes that are put into parameters on the event loop; more of them go to a thread.
@@ -112,6 +113,11 @@ class PostgresGraph(Checking):
         if identity is None:
             raise GraphStoreError("The graph lost the identity it was just stamped with.")
         return identity
+
+    async def release(self, truth_id: UUID) -> None:
+        await self._ready()
+        async with self._sessions.use(write=True) as connection:
+            await connection.execute(_RELEASE, {"truth_id": truth_id})
 
     async def apply(self, writes: Sequence[GraphWrite], *, timeout: float) -> list[GraphAck]:
         if not writes:

@@ -30,6 +30,20 @@ async def test_the_graph_of_another_truth_is_refused(graph):
             await graph.identify(uuid4(), None, adopt=adopt)
 
 
+async def test_a_graph_that_is_released_is_blank(graph):
+    """A graph released by the truth it belongs to becomes another one's; any other release changes nothing."""
+    lost, truth = uuid4(), uuid4()
+    await graph.identify(lost, None)
+    await graph.release(truth)
+    with pytest.raises(GraphIdentityError, match=str(lost)):
+        await graph.identify(truth, None)
+    await graph.release(lost)
+    mine = await graph.identify(truth, None)
+    assert await graph.identify(truth, mine) == mine
+    with pytest.raises(GraphIdentityError):
+        await graph.identify(lost, None)
+
+
 async def test_a_second_graph_of_one_truth_is_refused(graph):
     """A truth that has a graph is refused another one, stamped or blank, unless it is adopted."""
     truth, other = uuid4(), GraphIdentity(uuid4(), "another database")

@@ -21,6 +21,10 @@ SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 -- Stamp the graph with its identity; of two who do it at once, one wins, and both read who.
 INSERT INTO store_info (graph_id, truth_id) VALUES (%(graph_id)s, %(truth_id)s) ON CONFLICT DO NOTHING;
 
+-- name: release
+-- Take the stamp of one truth away.
+DELETE FROM store_info WHERE truth_id = %(truth_id)s;
+
 -- name: identity
 -- Which database this is, and whose graph it says to be (nulls where it was never stamped).
 SELECT
