@@ -50,10 +50,11 @@ async def graph(postgres_url: str, pg_schema: str) -> AsyncIterator[PostgresGrap
 
 
 @asynccontextmanager
-async def locked(url: str, schema: str) -> AsyncIterator[None]:
-    """Hold the lock of every memory, as a writer who is not done yet."""
+async def locked(url: str, schema: str, table: str = "memories") -> AsyncIterator[None]:
+    """Hold the lock of every row, as a writer who is not done yet. Raises LockNotAvailable where another holds one."""
+    rows = sql.SQL("SELECT FROM {} FOR UPDATE NOWAIT").format(sql.Identifier(schema, table))
     async with await psycopg.AsyncConnection.connect(url) as connection:
-        await connection.execute(sql.SQL("SELECT FROM {}.memories FOR UPDATE").format(sql.Identifier(schema)))
+        await connection.execute(rows)
         yield
         await connection.rollback()
 
@@ -137,7 +138,7 @@ async def test_a_cancelled_write_leaves_nothing_half_done(graph, postgres_url, p
 
 
 async def test_a_write_that_waited_reads_what_the_other_left(graph, postgres_url, pg_schema):
-    """A write that waited for a newer one is refused by the version it left. Guard: the row's lock, before the read."""
+    """A write that waited for a newer one is refused by the version it left."""
     await graph.apply([write(1, "Ada")], timeout=30)
     async with await psycopg.AsyncConnection.connect(postgres_url) as connection:
         raised = sql.SQL("UPDATE {}.memories SET version = 9").format(sql.Identifier(pg_schema))
@@ -148,6 +149,19 @@ async def test_a_write_that_waited_reads_what_the_other_left(graph, postgres_url
     (ack,) = await task
     assert (ack.verdict.value, ack.version) == ("newer", 9)
     assert [entity.name for entity in await graph.entities("u", after=None, limit=9)] == ["Ada"]
+
+
+async def test_a_write_keeps_the_version_that_it_read(graph, postgres_url, pg_schema):
+    """From its read of a version to its end a write lets nobody change that memory. Guard: the row's lock in the read."""
+    await graph.apply([write(1, "Ada")], timeout=30)
+    async with locked(postgres_url, pg_schema, "mentions"):
+        task = asyncio.create_task(graph.apply([write(5, "Bob")], timeout=30))
+        await waiting(postgres_url, pg_schema)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            async with locked(postgres_url, pg_schema):
+                pass
+    (ack,) = await task
+    assert (ack.verdict.value, ack.version) == ("applied", 5)
 
 
 async def test_a_locked_read_waits_for_who_is_writing(graph, postgres_url, pg_schema):

@@ -318,6 +318,22 @@ async def test_what_is_durable(tmp_path: Path, synchronous: str, level: int) -> 
         await store.close()
 
 
+async def test_who_writes_has_the_file_alone_from_the_start(tmp_path: Path) -> None:
+    """Nobody can write between what a writing transaction reads and what it writes."""
+    store = await opened(tmp_path / "truth.db")
+    try:
+        with closing(sqlite3.connect(tmp_path / "truth.db", timeout=0)) as other:
+            store._sessions._writer.write(lambda _: _refused(other), "full")
+            other.execute("BEGIN IMMEDIATE")
+    finally:
+        await store.close()
+
+
+def _refused(other: sqlite3.Connection) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+
+
 async def test_a_damaged_file(tmp_path: Path) -> None:
     """A file that is damaged behind its header is refused by type, never taken for an empty one."""
     path = tmp_path / "truth.db"

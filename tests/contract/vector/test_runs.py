@@ -111,7 +111,11 @@ async def test_a_dead_run_is_replaced(store: VectorStore) -> None:
 
 async def fenced_off(store: VectorStore, former: Run) -> None:
     """Assert that whoever held the run can do nothing to it."""
-    run_id, token = former.id, former.token
+    await refused(store, former.id, former.token)
+
+
+async def refused(store: VectorStore, run_id: UUID, token: int) -> None:
+    """Assert that nothing can be done to a run with this token."""
     with pytest.raises(LeaseLostError):
         await store.save_run(run_id, token, {"at": 99}, lease=60)
     with pytest.raises(LeaseLostError):
@@ -270,8 +274,7 @@ async def test_whose_token(store: VectorStore) -> None:
     """One run's token opens no other run, and a guessed one opens nothing."""
     ada, bob = await begin(store, "ada"), await begin(store, "bob")
     for run_id, token in ((ada.id, bob.token), (bob.id, ada.token), (ada.id, 0), (uuid4(), ada.token)):
-        with pytest.raises(LeaseLostError):
-            await store.renew_run(run_id, token, lease=60)
+        await refused(store, run_id, token)
     assert [await store.run(run.id) for run in (ada, bob)] == [ada, bob]
 
 
