@@ -152,7 +152,7 @@ async def test_a_write_that_waited_reads_what_the_other_left(graph, postgres_url
 
 
 async def test_a_write_keeps_the_version_that_it_read(graph, postgres_url, pg_schema):
-    """From its read of a version to its end a write lets nobody change that memory. Guard: the row's lock in the read."""
+    """From its read of a version to its end a write lets nobody change that memory. Guard: the row's lock."""
     await graph.apply([write(1, "Ada")], timeout=30)
     async with locked(postgres_url, pg_schema, "mentions"):
         task = asyncio.create_task(graph.apply([write(5, "Bob")], timeout=30))
