@@ -15,7 +15,7 @@ from tests.faults.simulator.__main__ import CHUNK, command, failing
 from tests.faults.simulator.run import Case, Verdict, run
 from tests.faults.simulator.shrink import shrink
 
-SEEDS = 200
+SEEDS = 500
 SOME = (3, 57, 198)
 
 
