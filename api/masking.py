@@ -6,10 +6,14 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 
+from persistence.secretfiles import present
+
 MASK = "***"
 _SHORTEST = 3
 #: Ends of variables' names; the address of a webhook is its key.
 _NAMES = ("PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "API_KEY", "WEBHOOK_URL")
+#: Of those that may hold a password.
+_URLS = ("_URL", "_URI")
 _PASSWORD = re.compile(r"://[^/@:]*:(.*)@")
 _WORD = re.compile(r"\S+")
 #: Up to the password; a scheme's length is bounded, so that a long word is not looked through from each of its letters.
@@ -17,6 +21,10 @@ _USER = re.compile(r"[a-zA-Z][\w+.-]{0,31}://[^\s/@:]*:")
 _PARAMETER = re.compile(
     r"(?P<start>\b(?:password|passwd|sslpassword|api_key|token)\s*[=:]\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)", re.IGNORECASE
 )
+
+
+def _may_be_secret(name: str) -> bool:
+    return name.endswith((*_NAMES, *_URLS))
 
 
 def mask_url(url: str) -> str:
@@ -46,11 +54,14 @@ class Masker:
     """Replaces the secrets that this process was given; one too short to tell from a word, only inside a URL."""
 
     def __init__(self, urls: Iterable[str | None], environment: Mapping[str, str]) -> None:
-        """Collect what must not be printed: passwords of ``urls``, and of ``environment`` by the variables' names."""
+        """Collect what must not be printed: passwords of ``urls``, and of ``environment`` by the variables' names.
+
+        What is in the files that its variables name counts as the variables' own.
+        """
         found: set[str] = set()
         for url in urls:
             found |= secrets_of_url(url or "")
-        for name, value in environment.items():
+        for name, value in (*environment.items(), *present(environment, _may_be_secret)):
             found |= secrets_of_url(value) if "://" in value else set()
             found |= {value} if name.upper().endswith(_NAMES) else set()
         self._secrets = sorted((secret for secret in found if len(secret) >= _SHORTEST), key=len, reverse=True)

@@ -17,6 +17,7 @@
     │   └── EmbeddingMismatchError
     ├── GraphStoreError              the projection
     │   ├── GraphUnavailableError
+    │   │   └── GraphUntrustedError  encryption that cannot be had as it must be
     │   ├── GraphConflictError
     │   ├── GraphWriteExpiredError
     │   └── GraphIdentityError
@@ -184,6 +185,13 @@ class GraphUnavailableError(GraphStoreError):
 
     retryable = True
     default_hint = "check that the server is up and that the URL and the password are right (`diptych doctor`)"
+
+
+class GraphUntrustedError(GraphUnavailableError):
+    """The encrypted connection to the graph store cannot be had."""
+
+    retryable = False
+    default_hint = "look at the certificates, the server's and the URL's (docs/how-to/connect-with-tls.md)"
 
 
 class GraphConflictError(GraphStoreError):

@@ -11,12 +11,13 @@ from pydantic import SecretStr
 
 from persistence import urls
 from persistence.assembly import Adapters, assemble
-from persistence.backends import adapter, graph_backend, vector_backend
+from persistence.backends import adapter, graph_backend, graph_schema, vector_backend
 from persistence.choosing import settled
 from persistence.errors import ConfigurationError
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extractor
 from persistence.ports.graph import GraphStore
+from persistence.ports.schema import Phase, Schema, SchemaState
 from persistence.ports.vector import VectorStore
 from persistence.settings import PersistenceConfig
 
@@ -75,13 +76,15 @@ async def make_vector(config: PersistenceConfig, environ: Mapping[str, str]) -> 
 
 
 async def upgrade_schema(given: Given, environ: Mapping[str, str]) -> tuple[int, int]:
-    """Make the truth's schema or bring it up to date, and build a vector index that a load has left out.
+    """Make the schemas or bring them up to date in both phases, and build a vector index that a load has left out.
 
-    Returns the versions before and after.
+    Returns the versions of the truth's before and after.
     """
     config = await settled(configured(given), environ)
-    url = _vector_url(config, environ)
-    versions = await vector_backend(url).upgrade(url, config)
+    found = await schemas(given, environ)
+    before = (await found["truth"].state()).version
+    for schema in found.values():
+        await schema.apply((Phase.PRE, Phase.POST))
     allowed = config.model_copy(update={"auto_upgrade": True})
     embedder, store = given.embedder or make_embedder(config), await make_vector(allowed, environ)
     try:
@@ -90,14 +93,24 @@ async def upgrade_schema(given: Given, environ: Mapping[str, str]) -> tuple[int,
     finally:
         await store.close()
         await embedder.close()
-    return versions
+    return before, (await found["truth"].state()).version
 
 
-async def schema_status(given: Given, environ: Mapping[str, str]) -> tuple[int, int]:
-    """Return the version of the truth's schema (0: there is none) and the one that this code needs."""
+async def schema_state(given: Given, environ: Mapping[str, str]) -> SchemaState:
+    """Say what of the truth's schema is there, and whether this code can work with it. Changes nothing."""
     config = await settled(configured(given), environ)
     url = _vector_url(config, environ)
-    return await vector_backend(url).schema_status(url, config)
+    return await (await vector_backend(url).schema(url, config)).state()
+
+
+async def schemas(given: Given, environ: Mapping[str, str]) -> dict[str, Schema]:
+    """Return the schema of the truth, and that of the graph where it has one, as ``truth`` and ``graph``."""
+    config = await settled(configured(given), environ)
+    url, graph = _vector_url(config, environ), urls.graph_source(config, environ).url.get_secret_value()
+    found = {"truth": await vector_backend(url).schema(url, config)}
+    if urls.scheme(graph) != urls.scheme(urls.NONE) and (own := await graph_schema(graph, config)) is not None:
+        found["graph"] = own
+    return found
 
 
 def _vector_url(config: PersistenceConfig, environ: Mapping[str, str]) -> str:

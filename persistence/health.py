@@ -93,7 +93,7 @@ async def _probe(
     except TimeoutError:
         return StoreHealth(HealthStatus.UNHEALTHY, kind, error="It did not answer in time.")
     except PersistenceError as error:
-        return StoreHealth(HealthStatus.UNHEALTHY, kind, error=error.message)
+        return StoreHealth(HealthStatus.UNHEALTHY, kind, error=error.message, hint=error.hint)
     return StoreHealth(HealthStatus.HEALTHY, kind, version, (time.perf_counter() - started) * 1000)
 
 

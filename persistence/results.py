@@ -127,13 +127,14 @@ class HealthStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoreHealth:
-    """One store: ``latency_ms`` of a probe, None where it failed, and then ``error`` says why."""
+    """One store: ``latency_ms`` of a probe, None where it failed; then ``error`` says why, and ``hint`` what to do."""
 
     status: HealthStatus
     kind: str
     version: str | None = None
     latency_ms: float | None = None
     error: str | None = None
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from persistence.errors import ConfigurationError
+from persistence.secretfiles import FromEnvironment
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -16,7 +17,8 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 class PersistenceConfig(BaseModel):
     """Settings of one service; each is also an environment variable, ``DIPTYCH_`` and its name.
 
-    Made by hand, it reads nothing but what it is given; ``PersistenceConfig.load()`` reads the environment.
+    Made by hand, it reads nothing but what it is given; ``PersistenceConfig.load()`` reads the environment, and for a
+    secret also the file that the variable's name with ``_FILE`` names.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,6 +30,12 @@ class PersistenceConfig(BaseModel):
     graph_url: SecretStr | None = Field(
         None,
         description="Where the graph is: neo4j://…, postgresql://…, embedded://, file:///…, memory://, none://, auto.",
+    )
+    vector_password: SecretStr | None = Field(
+        None, description="The password of truth, or Qdrant's API key, where its URL names a server and has none."
+    )
+    graph_password: SecretStr | None = Field(
+        None, description="The password of the graph, where its URL names a server and has none."
     )
     home: Path = Field(
         Path("~/.local/share/diptych"), description="The folder of local servers and the embedded default."
@@ -132,5 +140,5 @@ class PersistenceConfig(BaseModel):
         return cls.model_construct(**found.model_dump())
 
 
-class _Environment(PersistenceConfig, BaseSettings):
+class _Environment(PersistenceConfig, FromEnvironment):
     model_config = SettingsConfigDict(env_prefix="DIPTYCH_", extra="forbid", frozen=True)

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from pydantic import SecretStr
 
 from persistence.errors import ConfigurationError
+from persistence.secretfiles import secret
 from persistence.settings import PersistenceConfig
 
 EMBEDDED = "embedded://"
@@ -20,6 +21,9 @@ NONE = "none://"
 AUTO = "auto"
 POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
 QDRANT_SCHEMES = frozenset({"qdrant", "qdrants"})
+NEO4J_SCHEMES = frozenset({"neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc"})
+#: Of servers that ask for a password.
+_SERVERS = POSTGRES_SCHEMES | QDRANT_SCHEMES | NEO4J_SCHEMES
 _QDRANT_OF_HTTP = {"http": "qdrant", "https": "qdrants"}
 
 
@@ -36,7 +40,9 @@ def scheme(url: str) -> str:
 
 
 def mask(url: str) -> str:
-    """Return the URL without its password and without its query, safe to print."""
+    """Return the URL without its password and without its query, safe to print; nothing of what is no URL."""
+    if "://" not in url:
+        return "…"  # perhaps a password, put where the URL belongs
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -67,52 +73,84 @@ def without_auto(config: PersistenceConfig) -> PersistenceConfig:
 
 
 def vector_source(config: PersistenceConfig, environ: Mapping[str, str]) -> Source:
-    """Say which truth is meant: the setting, DATABASE_URL, PG*, POSTGRES_*, QDRANT_URL, else the embedded default."""
+    """Say which truth is meant: the setting, DATABASE_URL, PG*, POSTGRES_*, QDRANT_URL, else the embedded default.
+
+    Raises ConfigurationError: a file that is to hold one of them cannot be used.
+    """
+    return _completed(_vector_source(config, environ), config.vector_password)
+
+
+def _vector_source(config: PersistenceConfig, environ: Mapping[str, str]) -> Source:
     if config.vector_url:
         return Source(config.vector_url, "setting")
-    if scheme(environ.get("DATABASE_URL", "")) in POSTGRES_SCHEMES:
-        return Source(SecretStr(environ["DATABASE_URL"]), "DATABASE_URL")
+    database = secret(environ, "DATABASE_URL") or ""
+    if scheme(database) in POSTGRES_SCHEMES:
+        return Source(SecretStr(database), "DATABASE_URL")
     if environ.get("PGHOST") or environ.get("PGSERVICE"):
         # libpq reads the PG* variables itself, passwords and certificates included.
         return Source(SecretStr("postgresql://"), "PGHOST" if environ.get("PGHOST") else "PGSERVICE")
     if environ.get("POSTGRES_HOST"):
         return Source(SecretStr(_postgres_url(environ)), "POSTGRES_HOST")
-    if environ.get("QDRANT_URL"):
-        return Source(SecretStr(_qdrant_url(environ)), "QDRANT_URL")
+    if qdrant := secret(environ, "QDRANT_URL"):
+        return Source(SecretStr(_qdrant_url(qdrant)), "QDRANT_URL")
     return Source(SecretStr(EMBEDDED), "default")
 
 
 def graph_source(config: PersistenceConfig, environ: Mapping[str, str]) -> Source:
-    """Say which graph is meant: the setting, NEO4J_URI, else one beside the embedded truth, or one in memory."""
+    """Say which graph is meant: the setting, NEO4J_URI, else one beside the embedded truth, or one in memory.
+
+    Raises ConfigurationError: a file that is to hold one of them cannot be used.
+    """
+    return _completed(_graph_source(config, environ), config.graph_password)
+
+
+def _graph_source(config: PersistenceConfig, environ: Mapping[str, str]) -> Source:
     if not config.enable_graph_store:
         return Source(SecretStr(NONE), "enable_graph_store")
     if config.graph_url:
         return Source(config.graph_url, "setting")
-    if environ.get("NEO4J_URI"):
-        return Source(SecretStr(_neo4j_url(environ)), "NEO4J_URI")
-    embedded = scheme(vector_source(config, environ).url.get_secret_value()) == "embedded"
+    if neo4j := secret(environ, "NEO4J_URI"):
+        return Source(SecretStr(_neo4j_url(neo4j, environ)), "NEO4J_URI")
+    embedded = scheme(_vector_source(config, environ).url.get_secret_value()) == "embedded"
     return Source(SecretStr(EMBEDDED if embedded else MEMORY), "default")
 
 
+def _completed(source: Source, password: SecretStr | None) -> Source:
+    """Return a URL with the password that was set apart from it, where it names a server and has none."""
+    url = source.url.get_secret_value()
+    if password is None or source.origin == "default" or scheme(url) not in _SERVERS:
+        return source
+    try:
+        parts = urlsplit(url)
+        if parts.password is not None or (parts.scheme in QDRANT_SCHEMES and not parts.netloc):
+            return source
+    except ValueError:
+        return source  # whoever connects says what is wrong with it
+    user, _, place = parts.netloc.rpartition("@")
+    host = f"{user}:{quote(password.get_secret_value(), safe='')}@{place}"
+    return source._replace(url=SecretStr(parts._replace(netloc=host).geturl()))
+
+
 def _postgres_url(environ: Mapping[str, str]) -> str:
-    user = _credentials(environ.get("POSTGRES_USER", ""), environ.get("POSTGRES_PASSWORD", ""))
+    user = _credentials(environ.get("POSTGRES_USER", ""), secret(environ, "POSTGRES_PASSWORD") or "")
     database = environ.get("POSTGRES_DB") or environ.get("POSTGRES_DATABASE") or ""
     port = environ.get("POSTGRES_PORT")
     return f"postgresql://{user}{environ['POSTGRES_HOST']}{f':{port}' if port else ''}/{quote(database, safe='')}"
 
 
-def _qdrant_url(environ: Mapping[str, str]) -> str:
+def _qdrant_url(given: str) -> str:
     """Qdrant's own programs are given the address of its HTTP."""
-    kind, mark, rest = environ["QDRANT_URL"].partition("://")
+    kind, mark, rest = given.partition("://")
     return f"{_QDRANT_OF_HTTP.get(kind.lower(), kind)}{mark}{rest}" if mark else f"qdrant://{kind}"
 
 
-def _neo4j_url(environ: Mapping[str, str]) -> str:
-    parts = urlsplit(environ["NEO4J_URI"])
+def _neo4j_url(given: str, environ: Mapping[str, str]) -> str:
+    parts = urlsplit(given)
     if parts.username:
-        return environ["NEO4J_URI"]
+        return given
     name = environ.get("NEO4J_USERNAME") or environ.get("NEO4J_USER") or "neo4j"
-    user = _credentials(name, environ.get("NEO4J_PASSWORD", "")) if environ.get("NEO4J_PASSWORD") else ""
+    password = secret(environ, "NEO4J_PASSWORD") or ""
+    user = _credentials(name, password) if password else ""
     path = parts.path if parts.path.strip("/") else f"/{environ.get('NEO4J_DATABASE', '')}"
     return urlunsplit((parts.scheme, f"{user}{parts.netloc}", path, parts.query, ""))
 

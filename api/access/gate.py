@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import anyio
-
 from api.access.keyfile import KeyFile, keys_path
 from api.access.keyring import KeyRing
 from api.access.keys import PREFIX
@@ -67,8 +65,6 @@ async def _source(config: AccessConfig) -> Source | None:
         )
     if config.jwt_secret is not None:
         return _shared(config.jwt_secret.get_secret_value().encode())
-    if config.jwt_secret_file is not None:
-        return _shared(await _read_secret(config.jwt_secret_file))
     return None
 
 
@@ -78,13 +74,3 @@ def _shared(secret: bytes) -> Shared:
             f"The secret of tokens is shorter than {SHORTEST_SECRET} bytes.", hint="make one by `openssl rand -hex 32`"
         )
     return Shared(secret)
-
-
-async def _read_secret(path: Path) -> bytes:
-    try:
-        return (await (await anyio.Path(path).expanduser()).read_bytes()).strip()
-    except OSError as error:
-        raise ConfigurationError(
-            f"The file of the secret of tokens cannot be read ({error.strerror}).",
-            hint="check the setting DIPTYCH_API_JWT_SECRET_FILE",
-        ) from error

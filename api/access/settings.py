@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from persistence.errors import ConfigurationError
+from persistence.secretfiles import FromEnvironment
 from persistence.settings import Seconds
 
 ENVIRONMENT = SettingsConfigDict(env_prefix="DIPTYCH_API_", extra="forbid", frozen=True)
@@ -25,7 +26,6 @@ class AccessConfig(BaseModel):
     jwt_secret: SecretStr | None = Field(
         None, description="The secret that tokens are signed with (HS256), 32 bytes at least."
     )
-    jwt_secret_file: Path | None = Field(None, description="A file that holds that secret instead.")
     jwt_jwks_url: str | None = Field(
         None, description="Where the public keys of tokens are (JWKS; RS256, ES256, EdDSA): an https:// URL."
     )
@@ -40,9 +40,8 @@ class AccessConfig(BaseModel):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         """Refuse two sources of keys: a token would choose between them."""
-        sources = (self.jwt_secret, self.jwt_secret_file, self.jwt_jwks_url)
-        if sum(source is not None for source in sources) > 1:
-            raise ValueError("only one of jwt_secret, jwt_secret_file and jwt_jwks_url may be set")
+        if self.jwt_secret is not None and self.jwt_jwks_url is not None:
+            raise ValueError("only one of jwt_secret and jwt_jwks_url may be set")
         return self
 
     @classmethod
@@ -51,7 +50,7 @@ class AccessConfig(BaseModel):
         return loaded(cls, _Environment, given)
 
 
-class _Environment(AccessConfig, BaseSettings):
+class _Environment(AccessConfig, FromEnvironment):
     model_config = ENVIRONMENT
 
 

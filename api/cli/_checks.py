@@ -11,14 +11,17 @@ from importlib.metadata import version
 from api.cli._options import CommonOptions
 from persistence.errors import PersistenceError
 from persistence.ports.embedder import Embedder
+from persistence.ports.schema import SchemaState
 from persistence.ports.vector import StoreInfo
 from persistence.results import HealthStatus, OutboxStats, StoreHealth
+from persistence.secretfiles import SUFFIX, is_secret
 from persistence.settings import PersistenceConfig
 from persistence.urls import Source, graph_source, mask, scheme, vector_source
 
 _PREFIX = "DIPTYCH_"
-#: Read by the tests and by tools beside the service.
-_OTHERS = ("DIPTYCH_TEST_",)
+#: Read by the tests, by the HTTP server and by tools beside the service.
+_OTHERS = ("DIPTYCH_TEST_", "DIPTYCH_API_", "DIPTYCH_BACKUP_PASSPHRASE")
+_LOOK = "check that the server is up, and its URL"
 
 
 class State(StrEnum):
@@ -62,25 +65,32 @@ def settings(config: PersistenceConfig, options: CommonOptions, environ: Mapping
     """Say which stores are meant, and where each was said."""
     vector, graph = vector_source(config, environ), graph_source(config, environ)
     return [
-        Check("vector url", State.OK, _said(vector, options.vector_url, "vector_url")),
-        Check("graph url", State.OK, _said(graph, options.graph_url, "graph_url")),
+        Check("vector url", State.OK, _said(vector, options.vector_url, "vector_url", environ)),
+        Check("graph url", State.OK, _said(graph, options.graph_url, "graph_url", environ)),
         _names(environ),
     ]
 
 
-def _said(source: Source, flag: str | None, name: str) -> str:
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    variable = f"{_PREFIX}{name.upper()}"
+    return variable if environ.get(variable) else f"{variable}{SUFFIX}"
+
+
+def _said(source: Source, flag: str | None, name: str, environ: Mapping[str, str]) -> str:
     url = source.url.get_secret_value()
-    shown = mask(url) if "://" in mask(url) else f"{scheme(url)}://"
+    shown = mask(url)
     origin = source.origin
     if origin == "setting":
-        origin = f"--{name.replace('_', '-')}" if flag else f"{_PREFIX}{name.upper()}"
+        origin = f"--{name.replace('_', '-')}" if flag else _variable(name, environ)
     return f"{shown} (the default)" if origin == "default" else f"{shown} (from {origin})"
 
 
 def _names(environ: Mapping[str, str]) -> Check:
     """Warn of variables that look like settings and are none: a misspelt one is silently without effect."""
     given = sorted(name for name in environ if name.startswith(_PREFIX) and not name.startswith(_OTHERS))
-    known = {_PREFIX + name.upper() for name in PersistenceConfig.model_fields}
+    fields = PersistenceConfig.model_fields.items()
+    files = {f"{_PREFIX}{name.upper()}{SUFFIX}" for name, field in fields if is_secret(field)}
+    known = {_PREFIX + name.upper() for name, _ in fields} | files
     strange = [name for name in given if name not in known]
     if strange:
         return Check("settings", State.WARN, f"{', '.join(strange)}: no such setting", f"unset {' '.join(strange)}")
@@ -92,21 +102,26 @@ def store(name: str, health: StoreHealth) -> Check:
     if health.status is HealthStatus.DISABLED:
         return Check(name, State.OK, "disabled")
     if health.status is HealthStatus.UNHEALTHY:
-        return Check(name, State.FAIL, health.error or "it does not answer", "check that the server is up, and its URL")
+        return Check(name, State.FAIL, health.error or "it does not answer", health.hint or _LOOK)
     latency = "" if health.latency_ms is None else f", answers in {health.latency_ms:.1f} ms"
     return Check(name, State.OK, f"{health.kind} {health.version or ''}".strip() + latency)
 
 
-def schema(found: int, wanted: int, *, auto_upgrade: bool) -> Check:
-    """Compare the schema that is there with the one that this code needs; 0 is none."""
-    there = f"version {found}" if found else "there is none"
-    if found == wanted:
-        return Check("schema", State.OK, there if found else "the store sees to it by itself")
-    if found > wanted:
-        return Check("schema", State.FAIL, f"{there}, newer than {wanted}", "upgrade diptych on this machine")
-    if auto_upgrade:
+def schema(found: SchemaState, *, auto_upgrade: bool) -> Check:
+    """Compare the schema that is there with the one that this code needs; version 0 is none."""
+    there = f"version {found.version}" if found.version else "there is none"
+    if found.too_new:
+        return Check("schema", State.FAIL, f"{there}, newer than {found.known}", "upgrade diptych on this machine")
+    if found.lacking and auto_upgrade:
         return Check("schema", State.WARN, f"{there}; it is made on the first use", "diptych schema upgrade")
-    return Check("schema", State.FAIL, f"{there}, {wanted} is needed", "diptych schema upgrade")
+    if found.lacking:
+        return Check("schema", State.FAIL, f"{there}, {found.known} is needed", "diptych schema upgrade")
+    if found.pending:
+        waiting = f"{there}; {len(found.pending)} step(s) wait until no older process is left"
+        return Check("schema", State.WARN, waiting, "diptych schema apply --phase post")
+    if found.newer:
+        return Check("schema", State.OK, f"{there}, newer than {found.known}, and still fit for it")
+    return Check("schema", State.OK, there if found.version else "the store sees to it by itself")
 
 
 def embedding(info: StoreInfo, embedder: Embedder) -> Check:

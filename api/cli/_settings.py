@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from api.http.settings import ApiConfig
+from persistence.secretfiles import SUFFIX, is_secret
 from persistence.settings import PersistenceConfig
 from persistence.vector.qdrant.options import FolderOptions, Options
 
@@ -47,7 +48,9 @@ def reference() -> str:
 def _table(settings: type[BaseModel], named: Any) -> Iterator[str]:
     yield "| | | allowed | default |\n| --- | --- | --- | --- |"
     for name, field in settings.model_fields.items():
-        cells = (f"`{named(name)}`", _cell(field.description or ""), _allowed(field), _default(field.default))
+        variable = named(name)
+        known = f"`{variable}`" + (f", or `{variable}{SUFFIX}`" if is_secret(field) else "")
+        cells = (known, _cell(field.description or ""), _allowed(field), _default(field.default))
         yield f"| {' | '.join(cells)} |"
 
 

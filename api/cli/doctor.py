@@ -106,14 +106,14 @@ async def _configured(cli: Cli) -> list[Check]:
 async def _stores(config: PersistenceConfig, *, auto_upgrade: bool) -> list[Check]:
     """Look at both stores; nothing is made or upgraded."""
     try:
-        there, needed = await factory.schema_status(factory.Given(config=config), os.environ)
+        found = await factory.schema_state(factory.Given(config=config), os.environ)
     except PersistenceError as error:
         return [failed("vector store", error), *skipped("schema", *_BEHIND_SCHEMA)]
-    schema = _checks.schema(there, needed, auto_upgrade=auto_upgrade)
-    if there != needed:
+    schema = _checks.schema(found, auto_upgrade=auto_upgrade)
+    if not found.usable:
         return [Check("vector store", State.OK, "it answers"), schema, *skipped(*_BEHIND_SCHEMA)]
-    found = [schema, *await _truth(config), *await _pair(config)]
-    return sorted(found, key=lambda check: _ORDER.index(check.name))
+    all_of_it = [schema, *await _truth(config), *await _pair(config)]
+    return sorted(all_of_it, key=lambda check: _ORDER.index(check.name))
 
 
 async def _truth(config: PersistenceConfig) -> list[Check]:

@@ -124,6 +124,7 @@ OF_ERRORS: Mapping[type[errors.PersistenceError], Kind] = {
     errors.EmbeddingMismatchError: Kind("embedding-mismatch", _DEFECT, "The embeddings are of another model"),
     errors.GraphStoreError: Kind("graph-store", _BAD, "The graph store refused"),
     errors.GraphUnavailableError: Kind("graph-unavailable", _DOWN, "The graph store cannot be reached"),
+    errors.GraphUntrustedError: Kind("graph-untrusted", _DOWN, "The graph store cannot be reached safely"),
     errors.GraphConflictError: Kind("graph-conflict", _DOWN, "The graph store was busy with the same"),
     errors.GraphWriteExpiredError: Kind("graph-write-expired", _DOWN, "The write came too late"),
     errors.GraphIdentityError: Kind("graph-identity", _DEFECT, "The graph is that of another truth"),

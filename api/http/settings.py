@@ -6,9 +6,10 @@ from typing import Annotated, Any, Self
 
 from limits import parse
 from pydantic import ConfigDict, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic_settings import NoDecode
 
 from api.access.settings import ENVIRONMENT, AccessConfig, loaded
+from persistence.secretfiles import FromEnvironment
 
 
 class ApiConfig(AccessConfig):
@@ -81,5 +82,5 @@ class ApiConfig(AccessConfig):
         return loaded(cls, _Environment, given)
 
 
-class _Environment(ApiConfig, BaseSettings):
+class _Environment(ApiConfig, FromEnvironment):
     model_config = ENVIRONMENT

@@ -17,9 +17,10 @@ from typing import Any, Protocol, TypeVar, cast
 
 from persistence.errors import ConfigurationError
 from persistence.ports.graph import GraphStore
+from persistence.ports.schema import Schema, SchemaState, Whole
 from persistence.ports.vector import VectorStore
 from persistence.settings import PersistenceConfig
-from persistence.urls import mask, scheme
+from persistence.urls import NEO4J_SCHEMES, mask, scheme
 
 S = TypeVar("S")
 #: What an entry point names.
@@ -38,7 +39,7 @@ VECTOR: Mapping[str, tuple[str, str]] = {
     "memory": ("memory", ""),
 }
 GRAPH: Mapping[str, tuple[str, str]] = {
-    **dict.fromkeys(("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc"), ("neo4j", "neo4j")),
+    **dict.fromkeys(NEO4J_SCHEMES, ("neo4j", "neo4j")),
     "postgresql": ("postgres_graph", "pgvector"),
     "postgres": ("postgres_graph", "pgvector"),
     "embedded": ("postgres_graph", "embedded"),
@@ -58,17 +59,13 @@ class VectorBackend(Protocol):
         """Make the adapter, not opened. Raises ConfigurationError."""
         ...
 
-    async def schema_status(self, url: str, config: PersistenceConfig) -> tuple[int, int]:
-        """Return the version of the schema that is there (0: there is none), and the one that the code needs."""
-        ...
-
-    async def upgrade(self, url: str, config: PersistenceConfig) -> tuple[int, int]:
-        """Bring the schema up to what the code needs; return the versions before and after."""
+    async def schema(self, url: str, config: PersistenceConfig) -> Schema:
+        """Return what looks at the tables and changes them."""
         ...
 
 
 class GraphBackend(Protocol):
-    """A graph by its URL."""
+    """A graph by its URL. One whose tables grow by steps has ``schema``, as a truth has."""
 
     async def make(self, url: str, config: PersistenceConfig) -> GraphStore:
         """Make the adapter, not opened. Raises ConfigurationError."""
@@ -85,10 +82,12 @@ class Registered:
         store: VectorStore = await _made(self.entry, url, config)
         return store
 
-    async def schema_status(self, url: str, config: PersistenceConfig) -> tuple[int, int]:  # noqa: ARG002  # a backend's way to be asked
-        return 0, 0
+    async def schema(self, url: str, config: PersistenceConfig) -> Schema:  # noqa: ARG002  # a backend's way to be asked
+        return Whole(_nothing)
 
-    upgrade = schema_status
+
+async def _nothing() -> SchemaState:
+    return SchemaState(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +113,12 @@ def graph_backend(url: str) -> GraphBackend:
     if found := GRAPH.get(scheme(url)):
         return cast("GraphBackend", _own(*found))
     return RegisteredGraph(_registered(GRAPH_GROUP, url))
+
+
+async def graph_schema(url: str, config: PersistenceConfig) -> Schema | None:
+    """Return what looks at the tables of a graph and changes them; None for one that has none of ours."""
+    make = getattr(graph_backend(url), "schema", None)
+    return None if make is None else cast("Schema", await make(url, config))
 
 
 def adapter(module: str, extra: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from persistence.backends.files import policy
+from persistence.ports.schema import SchemaState, Whole
 from persistence.settings import PersistenceConfig
 from persistence.urls import folder, scheme
 from persistence.vector.memory import FORMAT, FileStorage, MemoryStore, Storage
@@ -13,9 +14,10 @@ async def make(url: str, config: PersistenceConfig) -> MemoryStore:
     return MemoryStore(FileStorage(folder(url), policy(config)) if scheme(url) == "file" else Storage())
 
 
-async def schema_status(url: str, config: PersistenceConfig) -> tuple[int, int]:  # noqa: ARG001  # a backend's way to be asked
-    """Return the version of the files' format twice: opening older files upgrades them."""
-    return FORMAT, FORMAT
+async def schema(url: str, config: PersistenceConfig) -> Whole:  # noqa: ARG001  # a backend's way to be asked
+    """Return what looks at the format of the files: opening older files upgrades them."""
+    return Whole(_format)
 
 
-upgrade = schema_status
+async def _format() -> SchemaState:
+    return SchemaState(FORMAT, FORMAT)

@@ -20,16 +20,10 @@ async def make(url: str, config: PersistenceConfig) -> pgvector.PgVectorStore:
     )
 
 
-async def schema_status(url: str, config: PersistenceConfig) -> tuple[int, int]:
-    """Return the version of the tables that are there, and the one needed."""
+async def schema(url: str, config: PersistenceConfig) -> pgvector.PgVectorSchema:
+    """Return what looks at the tables and changes them."""
     server = await _server(url, config)
-    return await pgvector.schema_status(server, schema=config.schema_name, connect_timeout=config.connect_timeout)
-
-
-async def upgrade(url: str, config: PersistenceConfig) -> tuple[int, int]:
-    """Make the tables, or bring them up to date."""
-    server = await _server(url, config)
-    return await pgvector.upgrade(server, schema=config.schema_name, connect_timeout=config.connect_timeout)
+    return pgvector.PgVectorSchema(server, schema=config.schema_name, connect_timeout=config.connect_timeout)
 
 
 async def _server(url: str, config: PersistenceConfig) -> str:

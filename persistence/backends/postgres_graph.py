@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from persistence.backends.embedded import server_url
-from persistence.graph.postgres import PostgresGraph, ensure_database
+from persistence.graph.postgres import GraphSchema, PostgresGraph, ensure_database
 from persistence.settings import PersistenceConfig
 from persistence.urls import EMBEDDED, scheme
 
@@ -28,6 +28,12 @@ async def make(url: str, config: PersistenceConfig) -> PostgresGraph:
     return PostgresGraph(
         there.url, schema=there.schema, pool_size=config.pool_size, connect_timeout=config.connect_timeout
     )
+
+
+async def schema(url: str, config: PersistenceConfig) -> GraphSchema:
+    """Return what looks at the tables and changes them."""
+    there = await place(url, config)
+    return GraphSchema(there.url, schema=there.schema, connect_timeout=config.connect_timeout)
 
 
 async def place(url: str, config: PersistenceConfig) -> Place:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from persistence.backends import installed
+from persistence.ports.schema import Whole
+from persistence.secretfiles import secret
 from persistence.settings import PersistenceConfig
 from persistence.vector import qdrant
 
@@ -15,16 +17,12 @@ async def make(url: str, config: PersistenceConfig) -> qdrant.QdrantStore:
         return qdrant.make(
             url,
             collection=config.schema_name,
-            api_key=os.environ.get("QDRANT_API_KEY"),
+            api_key=secret(os.environ, "QDRANT_API_KEY"),
             auto_upgrade=config.auto_upgrade,
             timeout=config.batch_timeout,
         )
 
 
-async def schema_status(url: str, config: PersistenceConfig) -> tuple[int, int]:
-    """Return the version of the layout that is there, and the one needed."""
-    return await (await make(url, config)).schema_status()
-
-
-#: Opening the store is what makes its collections.
-upgrade = schema_status
+async def schema(url: str, config: PersistenceConfig) -> Whole:
+    """Return what looks at the collections; opening the store is what makes them."""
+    return Whole((await make(url, config)).schema_state)

@@ -21,14 +21,9 @@ async def make(url: str, config: PersistenceConfig) -> sqlite.SqliteStore:
     )
 
 
-async def schema_status(url: str, config: PersistenceConfig) -> tuple[int, int]:
-    """Return the version of the tables that are there, and the one needed."""
-    return await sqlite.schema_status(_path(url, config))
-
-
-async def upgrade(url: str, config: PersistenceConfig) -> tuple[int, int]:
-    """Make the tables, or bring them up to date."""
-    return await sqlite.upgrade(_path(url, config))
+async def schema(url: str, config: PersistenceConfig) -> sqlite.SqliteSchema:
+    """Return what looks at the tables and changes them."""
+    return sqlite.SqliteSchema(_path(url, config))
 
 
 def _path(url: str, config: PersistenceConfig) -> Path:

@@ -35,15 +35,26 @@ _STATUS_LINE = 7  # of postmaster.pid, from 0
 
 
 class PostgresServer(LocalServer):
-    """A Postgres whose cluster lies in ``folder/data``; ``options`` are server settings by name."""
+    """A Postgres whose cluster lies in ``folder/data``; ``options`` are server settings by name.
+
+    ``programs`` is the folder of the server's programs; those of the wheel where it is not given.
+    """
 
     name: ClassVar[str] = "postgres"
     default_port: ClassVar[int] = 5432
     stop_signal: ClassVar[int] = signal.SIGINT  # "fast": ends sessions, then stops cleanly
     start_timeout: ClassVar[float] = 60.0
 
-    def __init__(self, folder: Path, *, port: int | None = None, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        options: Mapping[str, str] | None = None,
+        programs: Path | None = None,
+    ) -> None:
         super().__init__(folder, port=port)
+        self._given = programs
         self.options = {"listen_addresses": "", **(options or {})}
 
     def url(self) -> str:
@@ -58,12 +69,17 @@ class PostgresServer(LocalServer):
         name = hashlib.blake2b(os.fsencode(self.folder), digest_size=8).hexdigest()
         return Path(tempfile.gettempdir()) / f"diptych-{os.getuid()}-{name}"
 
+    @property
+    def programs(self) -> Path:
+        """The folder of the server's programs. Raises ConfigurationError."""
+        return self._given or _programs()
+
     def user(self) -> int | None:
         return accounts.server_account(self.data)
 
     def command(self) -> Sequence[str | Path]:
         settings = [f"--{name}={value}" for name, value in self.options.items()]
-        return [_programs() / "postgres", "-D", self.data, "-k", self.sockets, "-p", str(self.port), *settings]
+        return [self.programs / "postgres", "-D", self.data, "-k", self.sockets, "-p", str(self.port), *settings]
 
     async def is_ready(self) -> bool:
         try:
@@ -76,7 +92,7 @@ class PostgresServer(LocalServer):
     async def prepare(self) -> None:
         user = self.user()
         if user is not None:
-            accounts.let_pass(self.folder / "data", _programs() / "postgres")
+            accounts.let_pass(self.folder / "data", self.programs / "postgres")
         accounts.private_folder(self.sockets, user)
         for rest in self.folder.glob("data.*.new"):
             await anyio.to_thread.run_sync(partial(shutil.rmtree, rest, ignore_errors=True))  # its initdb may live yet
@@ -102,7 +118,7 @@ class PostgresServer(LocalServer):
     async def _make_cluster(self, user: int | None) -> None:
         made = self.folder / f"data.{secrets.token_hex(4)}.new"
         accounts.private_folder(made, user)
-        command = [_programs() / "initdb", "-D", made, "-U", "postgres", "--encoding=UTF8", "--locale=C.UTF-8"]
+        command = [self.programs / "initdb", "-D", made, "-U", "postgres", "--encoding=UTF8", "--locale=C.UTF-8"]
         command += ["--auth-local=trust", "--auth-host=scram-sha-256", "--no-instructions"]
         done = await anyio.run_process(
             [str(word) for word in command],

@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import PGconn, Ping
 
 from persistence.errors import ConfigurationError, PersistenceError
+from persistence.postgres import encryption
 from persistence.postgres.faults import Faults
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -76,6 +77,8 @@ async def _connect(info: str, timeout: float, faults: Faults, *, proven: bool) -
 async def _explain(
     info: str, timeout: float, error: psycopg.Error, faults: Faults, *, proven: bool
 ) -> PersistenceError:
+    if fault := await encryption.find(info, timeout):
+        return faults.untrusted(fault.message, hint=fault.hint)
     state = await anyio.to_thread.run_sync(PGconn.ping, info.encode(), abandon_on_cancel=True)
     if state == Ping.NO_RESPONSE:
         return faults.unavailable(f"No PostgreSQL server answers at {_where(info)}.")

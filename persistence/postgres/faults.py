@@ -30,6 +30,7 @@ class Faults:
 
     ``unknown``: a write whose acknowledgement was lost. ``unusable``: a connection that nothing but another URL or
     another right would make. ``unfit``: a privilege or a schema that somebody has to see to.
+    ``untrusted``: an encrypted connection that cannot be had.
     """
 
     store: str
@@ -40,6 +41,7 @@ class Faults:
     unknown: Kind
     unusable: Kind
     unfit: Kind
+    untrusted: Kind
     own: Callable[[str, psycopg.Error], PersistenceError | None]
 
     @contextmanager
@@ -62,6 +64,13 @@ class Faults:
         if state in _UNKNOWN or (write and _is_lost(state)):
             return self._in_doubt()
         return self.own(state, error) or self._by_state(state)
+
+    def held_up(self) -> PersistenceError:
+        """Return the error of a step of the schema that did not get at its table."""
+        return self.conflict(
+            "A step of the schema needs a table that a long transaction holds; nothing of it was done.",
+            hint="look for the transaction in pg_stat_activity, wait for its end or end it, and repeat",
+        )
 
     def not_open(self) -> PersistenceError:
         """Return the error of a store that is used before it is opened, or after it was closed."""

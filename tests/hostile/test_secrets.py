@@ -87,6 +87,9 @@ def _with_password(url: str) -> str:
         ("memory://", f"bolt://neo4j:{WRITTEN}@{NOBODY}"),
         ("memory://", f"neo4j+s://neo4j:{WRITTEN}@[::1"),
         ("memory://", f"postgresql://u:{WRITTEN}@{NOBODY}/d"),
+        (f"postgresql://u@{NOBODY}/d?sslmode=verify-full&sslcert=/x&sslkey=/x&sslpassword={WRITTEN}", "none://"),
+        (f"qdrants://{NOBODY}?sslcert=/x&sslkey=/x&sslpassword={WRITTEN}", "none://"),
+        ("memory://", f"neo4j+s://{NOBODY}?sslcert=/x&sslkey=/x&sslpassword={WRITTEN}"),
     ],
 )
 async def test_stores_that_are_away(vector: str, graph: str) -> None:
@@ -185,6 +188,30 @@ def test_the_command(tmp_path: Path, args: list[str]) -> None:
     )
     hidden(ran.stdout, ran.stderr)
     assert ran.stdout + ran.stderr
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("args", COMMANDS[:3], ids=lambda args: " ".join(args[:2]))
+def test_the_command_with_secrets_in_files(tmp_path: Path, args: list[str]) -> None:
+    """Nor does it print what is in the files that its environment names, in whatever state they are."""
+    secrets = {
+        "DIPTYCH_VECTOR_URL": f"postgresql://u:{WRITTEN}@{NOBODY}/d",
+        "DIPTYCH_GRAPH_PASSWORD": PASSWORD,
+        "DIPTYCH_EMBEDDING_API_KEY": OPENAI,
+        "DIPTYCH_API_JWT_SECRET": JWT,
+        "QDRANT_API_KEY": QDRANT,
+    }
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DIPTYCH_GRAPH_URL": f"bolt://neo4j@{NOBODY}"}
+    for name, secret in secrets.items():
+        (tmp_path / name).write_text(f"{secret}\n")
+        environment[f"{name}_FILE"] = str(tmp_path / name)
+    command = [Path(sys.executable).with_name("diptych"), *args]
+    for more in ({}, {"DIPTYCH_VECTOR_URL": secrets["DIPTYCH_VECTOR_URL"]}):
+        ran = subprocess.run(
+            command, capture_output=True, text=True, env=environment | more, cwd=tmp_path, check=False, timeout=90
+        )
+        hidden(ran.stdout, ran.stderr)
+        assert ("Both DIPTYCH_VECTOR_URL" in ran.stdout + ran.stderr) == bool(more)
 
 
 def test_a_mask_hides_them_all() -> None:

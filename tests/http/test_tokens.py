@@ -297,22 +297,25 @@ def test_keys_come_over_tls(url: str):
         KeySet(url)
 
 
-async def test_a_short_secret_is_refused(tmp_path: Path):
+async def test_a_short_secret_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A shared secret shorter than its hash is refused, in a setting and in a file."""
     with pytest.raises(ConfigurationError, match="32 bytes"):
         await open_gate(AccessConfig(jwt_secret="x" * 31), tmp_path)  # type: ignore[arg-type]
     (tmp_path / "secret").write_text("short\n")
+    monkeypatch.setenv("DIPTYCH_API_JWT_SECRET_FILE", str(tmp_path / "secret"))
     with pytest.raises(ConfigurationError, match="32 bytes"):
-        await open_gate(AccessConfig(jwt_secret_file=tmp_path / "secret"), tmp_path)
+        await open_gate(AccessConfig.load(), tmp_path)
+    monkeypatch.setenv("DIPTYCH_API_JWT_SECRET_FILE", str(tmp_path / "none"))
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        await open_gate(AccessConfig(jwt_secret_file=tmp_path / "none"), tmp_path)
+        AccessConfig.load()
 
 
-async def test_keys_and_tokens_side_by_side(keys: Keys, tmp_path: Path):
+async def test_keys_and_tokens_side_by_side(keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Where tokens are configured, keys are let in as before, and nobody without either."""
     (tmp_path / "secret").write_bytes(SECRET + b"\n")
     shown = await keys.make("app", ADMIN)
-    gate = await open_gate(AccessConfig(keys_file=keys.file.path, jwt_secret_file=tmp_path / "secret"), tmp_path)
+    monkeypatch.setenv("DIPTYCH_API_JWT_SECRET_FILE", str(tmp_path / "secret"))
+    gate = await open_gate(AccessConfig.load(keys_file=keys.file.path), tmp_path)
     assert (await gate.identify(shown)).may(ADMIN)
     assert (await gate.identify(signed(claims()))).user_id == ALICE
     keys.file.path.unlink()

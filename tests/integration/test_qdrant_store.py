@@ -101,11 +101,15 @@ async def test_a_collection_that_was_made_by_half(engine: RemoteEngine, client: 
 
 
 async def test_a_layout_of_the_future(engine: RemoteEngine) -> None:
-    """A store that a newer diptych has made is refused."""
+    """A store to which a newer diptych has only added is used; one that it has changed is refused, and says so."""
     await opened(engine)
     await engine.change("diptych", Put([Ids([INFO])], {"schema_version": 99}))
-    with pytest.raises(SchemaTooNewError):
+    await opened(engine)
+    assert (await QdrantStore(engine).schema_state()).usable
+    await engine.change("diptych", Put([Ids([INFO])], {"schema_needs": 98}))
+    with pytest.raises(SchemaTooNewError, match="version 99"):
         await opened(engine)
+    assert (await QdrantStore(engine).schema_state()).too_new
 
 
 async def test_a_store_that_may_not_be_made(engine: RemoteEngine) -> None:

@@ -21,7 +21,7 @@ from persistence.errors import (
     SchemaTooNewError,
     VectorStoreUnavailableError,
 )
-from persistence.factory import Given, schema_status, upgrade_schema
+from persistence.factory import Given, schema_state, upgrade_schema
 from persistence.filters import Filter
 from persistence.ports.outbox import Key
 from persistence.vector.sqlite import SqliteStore, path_of
@@ -74,7 +74,7 @@ async def test_a_file_that_is_not_ours(tmp_path: Path, make: Callable[[Path], ob
         with pytest.raises(ConfigurationError):
             await opened(path, auto_upgrade=auto_upgrade)
     with pytest.raises(ConfigurationError):
-        await schema_status(Given(config=config(path)), {})
+        await schema_state(Given(config=config(path)), {})
     assert (path.read_bytes(), listing(tmp_path)) == (before, names)
 
 
@@ -119,10 +119,10 @@ def config(path: Path, **settings: object) -> PersistenceConfig:
 async def test_schema_by_command(tmp_path: Path) -> None:
     """Status and upgrade of the schema are had without a service, and a file that they made is used as it is."""
     given = Given(config=config(tmp_path / "truth.db", auto_upgrade=False))
-    assert await schema_status(given, {}) == (0, 1)
+    assert (await schema_state(given, {})).version == 0
     upgrading = Given(config=config(tmp_path / "truth.db"))
     assert await upgrade_schema(upgrading, {}) == (0, 1)
-    assert await schema_status(given, {}) == (1, 1)
+    assert (await schema_state(given, {})).version == 1
     assert await upgrade_schema(upgrading, {}) == (1, 1)
     async with AsyncPersistenceService.connect(graph="memory://", config=given.config) as memories:
         await memories.store("Ada works at Babbage & Co.", user_id="ada")

@@ -13,6 +13,7 @@ import typer
 from api.cli._run import Cli
 from api.cli._stdin import read_secret
 from persistence.errors import BackupPassphraseError, ConfigurationError
+from persistence.secretfiles import secret
 
 VARIABLE = "DIPTYCH_BACKUP_PASSPHRASE"
 _LONGEST = 4_096
@@ -30,11 +31,9 @@ PassphraseFile = Annotated[
 
 async def given(file: Path | None) -> str | None:
     """Return the passphrase of the file or of the environment, None where there is none. Raises ConfigurationError."""
-    if file is None and (value := os.environ.get(VARIABLE)):
-        return value
-    if file is None and (name := os.environ.get(f"{VARIABLE}_FILE")):
-        file = Path(name)
-    return None if file is None else await asyncio.to_thread(_first_line, file)
+    if file is not None:
+        return await asyncio.to_thread(_first_line, file)
+    return await asyncio.to_thread(secret, os.environ, VARIABLE) or None
 
 
 def _first_line(file: Path) -> str:

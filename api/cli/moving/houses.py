@@ -38,7 +38,13 @@ async def houses(
 
 @asynccontextmanager
 async def _opened(url: str, config: PersistenceConfig, *, upgrade: bool) -> AsyncIterator[VectorStore]:
-    own = config.model_copy(update={"vector_url": SecretStr(url), "auto_upgrade": upgrade and config.auto_upgrade})
+    own = config.model_copy(
+        update={
+            "vector_url": SecretStr(url),
+            "vector_password": None,  # it is that of the settings' own truth
+            "auto_upgrade": upgrade and config.auto_upgrade,
+        }
+    )
     embedder = factory.make_embedder(own)
     store = await factory.make_vector(own, os.environ)
     try:
@@ -52,8 +58,8 @@ async def _opened(url: str, config: PersistenceConfig, *, upgrade: bool) -> Asyn
 async def _is_there(url: str, config: PersistenceConfig) -> bool:
     if urls.scheme(url) in _IN_FOLDERS and not urlsplit(url).netloc:
         return _has_entries(urls.folder(url))
-    version, _ = await vector_backend(url).schema_status(url, config)
-    return version > 0
+    schema = await vector_backend(url).schema(url, config)
+    return (await schema.state()).version > 0
 
 
 def _has_entries(folder: Path) -> bool:

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from persistence.errors import ConfigurationError
 from persistence.ports.observer import Location
+from persistence.tls import Place, Tls, refuse_unencrypted, split
 
 SCHEMES = frozenset({"neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc"})
 DEFAULT_PORT = 7687
+#: Any certificate will do; the certificate must be the host's.
+_UNCHECKED, _CHECKED = "+ssc", "+s"
+#: The beginning of Bolt, and one version: whatever the server says to it, it says it encrypted.
+_HELLO = bytes.fromhex("6060b017 00000405 00000000 00000000 00000000")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """``uri`` holds no credentials. ``database`` None: the user's home database."""
+    """``uri`` holds no credentials, and nothing of encryption: ``tls``, None for a connection without it.
+
+    ``database`` None: the user's home database.
+    """
 
     uri: str
     auth: tuple[str, str] | None = field(repr=False)
     database: str | None
+    tls: Tls | None = None
+
+    @property
+    def place(self) -> Place:
+        """The same for a look at its encryption."""
+        parts = urlsplit(self.uri)
+        return Place("Neo4j", parts.hostname or "", parts.port or DEFAULT_PORT, _HELLO)
 
     @property
     def location(self) -> Location:
@@ -39,8 +54,22 @@ def parse(url: str) -> Address:
     if not host:
         raise _wrong("names no host")
     where = f"[{host}]" if ":" in host else host
-    routing = f"?{parts.query}" if parts.query else ""
-    return Address(f"{parts.scheme}://{where}:{port}{routing}", _auth(parts), _database(parts))
+    rest, tls = _encryption(parts)
+    routing = f"?{rest}" if rest else ""
+    return Address(f"{parts.scheme.partition('+')[0]}://{where}:{port}{routing}", _auth(parts), _database(parts), tls)
+
+
+def _encryption(parts: SplitResult) -> tuple[str, Tls | None]:
+    """Return the query without what it says of encryption, and that."""
+    rest, tls = split(parts.query)
+    if parts.scheme.endswith(_CHECKED):
+        return rest, tls
+    if parts.scheme.endswith(_UNCHECKED):
+        if tls.rootcert is not None:
+            raise _wrong("takes any certificate by +ssc, so it may name no sslrootcert")
+        return rest, replace(tls, checked=False)
+    refuse_unencrypted(tls, parts.scheme, f"{parts.scheme}{_CHECKED}")
+    return rest, None
 
 
 def _auth(parts: SplitResult) -> tuple[str, str] | None:

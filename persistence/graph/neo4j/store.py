@@ -9,7 +9,7 @@ from uuid import UUID
 
 from neo4j import Record
 
-from persistence.errors import GraphStoreError, GraphWriteExpiredError
+from persistence.errors import GraphStoreError, GraphUnavailableError, GraphUntrustedError, GraphWriteExpiredError
 from persistence.graph.clock import ServerClock, in_time
 from persistence.graph.counting import bounded
 from persistence.graph.identity import accepted, new_graph_id
@@ -79,7 +79,11 @@ class Neo4jGraph(Checking):
         identity = accepted(stamp, store_id, known, adopt=adopt)
         if identity is not None:
             return identity
-        ids = {"graph_id": str(new_graph_id(stamp, known, adopt=adopt)), "truth_id": str(store_id)}
+        ids = {
+            "graph_id": str(new_graph_id(stamp, known, adopt=adopt)),
+            "truth_id": str(store_id),
+            "schema": schema.VERSION,
+        }
         await self._connection.run(statements.STAMP, ids)
         stamp = answers.stamp(_one(await self._connection.run(statements.STORE)))
         identity = accepted(stamp, store_id, known, adopt=adopt)
@@ -170,9 +174,20 @@ class Neo4jGraph(Checking):
             return
         async with self._preparing:
             if not self._prepared:
-                await schema.prepare(self._connection)
+                await self._prepare()
                 await self._clock.measure()
                 self._prepared = True
+
+    async def _prepare(self) -> None:
+        await self._connection.check()
+        try:
+            await schema.prepare(self._connection)
+        except GraphUntrustedError:
+            raise
+        except GraphUnavailableError as error:
+            if (told := await self._connection.explain()) is None:
+                raise
+            raise told from error
 
     async def _server_now(self) -> int:
         return int(_one(await self._connection.run(statements.SERVER_CLOCK))["now"])

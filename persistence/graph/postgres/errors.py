@@ -12,6 +12,7 @@ from persistence.errors import (
     GraphConflictError,
     GraphStoreError,
     GraphUnavailableError,
+    GraphUntrustedError,
     GraphWriteExpiredError,
     PersistenceError,
 )
@@ -46,5 +47,6 @@ FAULTS = Faults(
     unknown=GraphUnavailableError,
     unusable=GraphUnavailableError,
     unfit=GraphStoreError,
+    untrusted=GraphUntrustedError,
     own=_own,
 )

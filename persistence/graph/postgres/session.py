@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
 import psycopg
 
 from persistence import sqlfiles
 from persistence.errors import GraphStoreError
 from persistence.graph.postgres.errors import FAULTS
+from persistence.ports.schema import Phase, SchemaState, Step
+from persistence.postgres import migrate as tables
 from persistence.postgres.arrays import Array, ArrayDumper
 from persistence.postgres.connecting import Connection, conninfo, direct
-from persistence.postgres.migrate import apply_missing, lock, quoted, version
+from persistence.postgres.migrate import Tables, quoted
 from persistence.postgres.pool import Pool
 from persistence.postgres.queries import Queries
+from persistence.sqlfiles import Migration
 
 _CONFIGURE = Queries(__package__, "session").get("configure")
 _OLDEST_SERVER = 140000
+migrations = partial(sqlfiles.migrations, __package__)
 
 
 class Sessions(Pool):
@@ -41,22 +49,74 @@ class Sessions(Pool):
 
 
 async def _ensure(connection: Connection, schema: str) -> None:
-    """Bring the schema up to what this code knows, and once more where another program was at it at the same time."""
+    """Make the schema, or apply what this code needs; once more where another program was at it at the same time.
+
+    What only takes away waits until it is asked for: older processes may be at work. Raises GraphStoreError.
+    """
+    own = Tables(schema, migrations())
     try:
-        await _upgrade(connection, schema)
-    except psycopg.errors.UniqueViolation:
-        await _upgrade(connection, schema)
+        found = await _upgraded(connection, own)
+    except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateObject):
+        found = await _upgraded(connection, own)
+    refuse_unusable(found, schema)
 
 
-async def _upgrade(connection: Connection, schema: str) -> None:
-    steps = sqlfiles.migrations(__package__)
-    there = await version(connection, schema)
-    if there < steps[-1].version:
-        async with connection.transaction():
-            await lock(connection)
-            there = await apply_missing(connection, schema, steps)
-    if there > steps[-1].version:
+async def _upgraded(connection: Connection, own: Tables) -> SchemaState:
+    found = await tables.state(connection, own)
+    if found.lacking and not found.too_new:
+        with _said():
+            await tables.apply(connection, own, (Phase.PRE,) if found.version else (Phase.PRE, Phase.POST))
+        found = await tables.state(connection, own)
+    return found
+
+
+def refuse_unusable(found: SchemaState, schema: str) -> None:
+    """Refuse tables that this code cannot work with. Raises GraphStoreError."""
+    if found.too_new:
         raise GraphStoreError(
-            f"The graph's schema {schema!r} is at version {there}; this diptych knows {steps[-1].version} and older.",
+            f"The graph's schema {schema!r} is at version {found.version}; this diptych knows {found.known}, and a"
+            " later step has taken away what it needs.",
             hint="upgrade diptych on this machine",
         )
+    if found.lacking:
+        raise GraphStoreError(
+            f"Before what this diptych needs of the graph's schema {schema!r} comes the step {found.pending[0]}, which"
+            " older processes would not survive.",
+            hint="end them, then: diptych schema upgrade",
+        )
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable as error:
+        raise FAULTS.held_up() from error
+
+
+class GraphSchema:
+    """The tables of a graph, for whoever looks at them or changes them; ``steps`` are those of this code."""
+
+    def __init__(
+        self, url: str, *, schema: str, connect_timeout: float = 5.0, steps: Sequence[Migration] | None = None
+    ) -> None:
+        self._info = conninfo(url, connect_timeout, FAULTS)
+        self._connect_timeout = connect_timeout
+        self._own = Tables(schema, steps or migrations())
+
+    async def state(self) -> SchemaState:
+        """Say what is there. Changes nothing."""
+        async with direct(self._info, self._connect_timeout, FAULTS) as connection:
+            return await tables.state(connection, self._own)
+
+    async def apply(self, phases: Collection[Phase]) -> list[Step]:
+        """Apply what is due of these phases."""
+        async with direct(self._info, self._connect_timeout, FAULTS) as connection:
+            with _said():
+                return await tables.apply(connection, self._own, phases)
+
+    async def revert(self, to: int) -> list[Step]:
+        """Take steps back. Raises ConfigurationError."""
+        async with direct(self._info, self._connect_timeout, FAULTS) as connection:
+            with _said():
+                return await tables.revert(connection, self._own, to)

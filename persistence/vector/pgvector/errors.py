@@ -43,6 +43,7 @@ FAULTS = Faults(
     unknown=OutcomeUnknownError,
     unusable=ConfigurationError,
     unfit=ConfigurationError,
+    untrusted=ConfigurationError,
     own=_own,
 )
 translated = FAULTS.translated

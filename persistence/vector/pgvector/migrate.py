@@ -1,26 +1,27 @@
-"""The schema: what is there, and how it is made or brought up to what this code knows.
-
-An upgrade is one transaction under an advisory lock that is the same for every schema of the database, because
-``CREATE EXTENSION`` is not safe against itself.
-"""
+"""The schema: what is there, and how it is made or brought up to what this code knows."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import psycopg
 
 from persistence.errors import ConfigurationError, SchemaMissingError, SchemaTooNewError, VectorStoreConflictError
-from persistence.postgres.migrate import apply_missing, lock, version
+from persistence.ports.schema import Phase, SchemaState, Step
+from persistence.postgres import migrate as tables
+from persistence.postgres.migrate import Tables, lock
 from persistence.sqlfiles import Migration
 from persistence.vector.pgvector.connecting import Connection, conninfo, direct
-from persistence.vector.pgvector.errors import translated
+from persistence.vector.pgvector.errors import FAULTS, translated
 from persistence.vector.pgvector.queries import Queries, migrations
 
 _SCHEMA = Queries("schema")
 _OLDEST_SERVER = 140000
 _OLDEST_EXTENSION = (0, 8)
 _CONNECT_TIMEOUT = 5.0
+_ALL = (Phase.PRE, Phase.POST)
 
 
 class SchemaStatus(NamedTuple):
@@ -38,50 +39,102 @@ class Extension(NamedTuple):
     oid: int
 
 
+class PgVectorSchema:
+    """The tables of a truth, for whoever looks at them or changes them; ``steps`` are those of this code."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        schema: str = "diptych",
+        connect_timeout: float = _CONNECT_TIMEOUT,
+        steps: Sequence[Migration] | None = None,
+    ) -> None:
+        self._info = conninfo(url, connect_timeout)
+        self._schema = schema
+        self._connect_timeout = connect_timeout
+        self._steps = steps or migrations()
+
+    async def state(self) -> SchemaState:
+        """Say what is there. Changes nothing."""
+        async with direct(self._info, self._connect_timeout) as connection:
+            return await tables.state(connection, Tables(self._schema, self._steps))
+
+    async def apply(self, phases: Collection[Phase] = _ALL) -> list[Step]:
+        """Apply what is due of these phases. Raises SchemaTooNewError, ConfigurationError (no extension, no right)."""
+        async with direct(self._info, self._connect_timeout) as connection:
+            return await _apply(connection, self._schema, self._steps, phases)
+
+    async def revert(self, to: int) -> list[Step]:
+        """Take steps back. Raises ConfigurationError."""
+        async with direct(self._info, self._connect_timeout) as connection:
+            extension = await _extension(connection)
+            beside = () if extension is None else (extension.schema,)
+            with _said(self._schema):
+                return await tables.revert(connection, Tables(self._schema, self._steps, beside), to)
+
+
 async def schema_status(
     url: str, *, schema: str = "diptych", connect_timeout: float = _CONNECT_TIMEOUT
 ) -> SchemaStatus:
     """Say which version of the schema is there. Changes nothing."""
-    async with direct(conninfo(url, connect_timeout), connect_timeout) as connection:
-        return await status(connection, schema)
+    found = await PgVectorSchema(url, schema=schema, connect_timeout=connect_timeout).state()
+    return SchemaStatus(found.version, found.known)
 
 
 async def upgrade(url: str, *, schema: str = "diptych", connect_timeout: float = _CONNECT_TIMEOUT) -> tuple[int, int]:
-    """Make the schema, or bring it up to date; return the versions before and after.
+    """Make the schema, or bring it up to date in both phases; return the versions before and after.
 
     Raises SchemaTooNewError, ConfigurationError (no extension, no privilege).
     """
-    async with direct(conninfo(url, connect_timeout), connect_timeout) as connection:
-        return await migrate(connection, schema)
+    own = PgVectorSchema(url, schema=schema, connect_timeout=connect_timeout)
+    applied = await own.apply()
+    after = (await own.state()).version
+    return (applied[0].version - 1 if applied else after), after
 
 
-async def status(connection: Connection, schema: str) -> SchemaStatus:
-    """Say which version of the schema is there."""
-    return SchemaStatus(await version(connection, schema), migrations()[-1].version)
+async def ensure(
+    connection: Connection, schema: str, *, auto_upgrade: bool, steps: Sequence[Migration] | None = None
+) -> Extension:
+    """Check the schema, make it or apply what this code needs where that is allowed; return the extension it uses.
 
-
-async def ensure(connection: Connection, schema: str, *, auto_upgrade: bool) -> Extension:
-    """Check the schema, upgrade it where that is allowed and needed; return the extension it uses.
-
+    What only takes away waits until it is asked for: older processes may be at work.
     Raises SchemaMissingError, SchemaTooNewError, ConfigurationError.
     """
-    there, known = await status(connection, schema)
-    if there < known and not auto_upgrade:
-        what = f"is at version {there}, this diptych needs {known}" if there else "has not been made"
-        raise SchemaMissingError(f"The schema {schema!r} {what}.")
-    if there < known:
-        await migrate(connection, schema)
-    elif there > known:
-        raise _too_new(schema, there, known)
+    own = Tables(schema, steps or migrations())
+    found = await tables.state(connection, own)
+    if found.lacking and auto_upgrade:
+        await _apply(connection, schema, own.steps, _ALL if found.version == 0 else (Phase.PRE,))
+        found = await tables.state(connection, own)
+    refuse_unusable(found, f"The schema {schema!r}")
     return await _checked_extension(connection)
 
 
-async def migrate(connection: Connection, schema: str) -> tuple[int, int]:
-    """Apply what is missing, in one transaction; return the versions before and after."""
-    steps = migrations()
+def refuse_unusable(found: SchemaState, what: str) -> None:
+    """Refuse tables that this code cannot work with. Raises SchemaMissingError, SchemaTooNewError."""
+    if found.too_new:
+        raise _too_new(found, what)
+    if found.lacking and found.version == 0:
+        raise SchemaMissingError(f"{what} has not been made.")
+    if found.lacking and not found.due((Phase.PRE,)):
+        raise SchemaMissingError(
+            f"{what} is at version {found.version}, and before what this diptych needs comes the step"
+            f" {found.pending[0]}, which older processes would not survive.",
+            hint="end them, then: diptych schema upgrade",
+        )
+    if found.lacking:
+        raise SchemaMissingError(f"{what} is at version {found.version}, this diptych needs {_needed(found)}.")
+
+
+def _needed(found: SchemaState) -> int:
+    return max(step.version for step in found.pending if step.phase is Phase.PRE)
+
+
+@contextmanager
+def _said(schema: str) -> Iterator[None]:
+    """Say what stands in the way of a change of the schema."""
     try:
-        async with connection.transaction():
-            return await _migrate(connection, schema, steps)
+        yield
     except psycopg.errors.InsufficientPrivilege as error:
         raise ConfigurationError(
             f"This database user may not make or change the schema {schema!r}.",
@@ -89,15 +142,21 @@ async def migrate(connection: Connection, schema: str) -> tuple[int, int]:
         ) from error
     except psycopg.errors.UniqueViolation as error:
         raise VectorStoreConflictError("Another program was making the same schema or extension.") from error
+    except psycopg.errors.LockNotAvailable as error:
+        raise FAULTS.held_up() from error
 
 
-async def _migrate(connection: Connection, schema: str, steps: list[Migration]) -> tuple[int, int]:
-    await lock(connection)
-    extension = await _installed_extension(connection)
-    before, known = await apply_missing(connection, schema, steps, extension.schema), steps[-1].version
-    if before > known:
-        raise _too_new(schema, before, known)
-    return before, known
+async def _apply(
+    connection: Connection, schema: str, steps: Sequence[Migration], phases: Collection[Phase]
+) -> list[Step]:
+    with _said(schema):
+        found = await tables.state(connection, Tables(schema, steps))
+        if found.too_new:
+            raise _too_new(found, f"The schema {schema!r}")
+        async with connection.transaction():
+            await lock(connection)
+            extension = await _installed_extension(connection)
+        return await tables.apply(connection, Tables(schema, steps, (extension.schema,)), phases)
 
 
 async def _installed_extension(connection: Connection) -> Extension:
@@ -140,14 +199,19 @@ async def _checked_extension(connection: Connection) -> Extension:
     return extension
 
 
-def _too_new(schema: str, version: int, known: int) -> SchemaTooNewError:
-    return SchemaTooNewError(f"The schema {schema!r} is at version {version}; this diptych knows {known} and older.")
+def _too_new(found: SchemaState, what: str) -> SchemaTooNewError:
+    return SchemaTooNewError(
+        f"{what} is at version {found.version}; this diptych knows {found.known}, and a later step has taken away what"
+        " it needs."
+    )
 
 
-async def open_schema(connection: Connection, schema: str, *, auto_upgrade: bool) -> Extension:
+async def open_schema(
+    connection: Connection, schema: str, *, auto_upgrade: bool, steps: Sequence[Migration] | None = None
+) -> Extension:
     """Do ``ensure``, and once more where another program was at it at the same time."""
     with translated():
         try:
-            return await ensure(connection, schema, auto_upgrade=auto_upgrade)
+            return await ensure(connection, schema, auto_upgrade=auto_upgrade, steps=steps)
         except VectorStoreConflictError:
-            return await ensure(connection, schema, auto_upgrade=auto_upgrade)
+            return await ensure(connection, schema, auto_upgrade=auto_upgrade, steps=steps)

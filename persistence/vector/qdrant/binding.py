@@ -47,11 +47,16 @@ class Binding(Part):
             await self._list_everything()
         return info.public()
 
-    async def _schema_version(self) -> int:
+    async def _schema_versions(self) -> tuple[int, int]:
+        """Return the layout's version, 0 where there is none, and the least that code must know to use it."""
         if await self._engine.shape(self._memories) is None:
-            return 0
-        found = await self._engine.get(self._memories, [INFO], ("schema_version",))
-        return int(found[INFO].payload["schema_version"]) if INFO in found else 0
+            return 0, 0
+        found = await self._engine.get(self._memories, [INFO], ("schema_version", "schema_needs"))
+        if INFO not in found:
+            return 0, 0
+        said = found[INFO].payload
+        version = int(said["schema_version"])
+        return version, int(said.get("schema_needs", version))
 
     async def _make(self, model: str, dimension: int, *, make: bool) -> None:
         if not make:
@@ -75,6 +80,7 @@ class Binding(Part):
             _MARK: True,
             "store_id": str(uuid.uuid4()),
             "schema_version": SCHEMA_VERSION,
+            "schema_needs": SCHEMA_VERSION,
             "model": model,
             "dimension": dimension,
             "floor": 0,
@@ -82,10 +88,10 @@ class Binding(Part):
         await self._engine.change(self._memories, Upsert([Point(INFO, fields)], [AnyOf(_MARK, ["never"])]))
 
     def _compare(self, info: Info, shape: Shape | None, model: str, dimension: int) -> None:
-        if info.schema_version > SCHEMA_VERSION:
+        if info.schema_needs > SCHEMA_VERSION:
             raise SchemaTooNewError(
                 f"The Qdrant collection {self._memories!r} is at version {info.schema_version};"
-                f" this diptych knows {SCHEMA_VERSION} and older."
+                f" this diptych knows {SCHEMA_VERSION}, which it is not fit for."
             )
         if (info.model, info.dimension) != (model, dimension):
             raise EmbeddingMismatchError(

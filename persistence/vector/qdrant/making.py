@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from persistence.errors import ConfigurationError
+from persistence.vector.qdrant.address import parse as parse_address
 from persistence.vector.qdrant.engine import Engine
 from persistence.vector.qdrant.options import FolderOptions, Options, parse
 from persistence.vector.qdrant.store import QdrantStore
@@ -36,8 +37,9 @@ def make(
         engine = embedded.EmbeddedEngine(_folder(parts), flush_every=options.flush_every)
         return QdrantStore(engine, collection=collection, auto_upgrade=auto_upgrade)
     remote = import_module("persistence.vector.qdrant.remote")
-    connect = remote.connector(url, api_key=api_key, timeout=timeout)
-    engine = remote.RemoteEngine(connect, parse(parts.query, Options))
+    address = parse_address(url)
+    connect = remote.connector(address, api_key=api_key, timeout=timeout)
+    engine = remote.RemoteEngine(connect, parse(address.options, Options), address)
     return QdrantStore(engine, collection=_collection(parts) or collection, auto_upgrade=auto_upgrade)
 
 

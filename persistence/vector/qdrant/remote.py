@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
@@ -18,6 +17,8 @@ from persistence.errors import (
     VectorStoreUnavailableError,
 )
 from persistence.records import Vector
+from persistence.tls import Fault, Tls, TlsError, find
+from persistence.vector.qdrant.address import Address, parse
 from persistence.vector.qdrant.engine import Change, Fields, Found, Index, Shape
 from persistence.vector.qdrant.options import Options
 from persistence.vector.qdrant.remote_errors import translated
@@ -41,30 +42,40 @@ _INDEXES: dict[Index, models.PayloadSchemaType | models.KeywordIndexParams] = {
     Index.KEYWORD: models.PayloadSchemaType.KEYWORD,
     Index.INTEGER: models.PayloadSchemaType.INTEGER,
 }
-_HTTP = {"qdrant": "http", "qdrants": "https", "http": "http", "https": "https"}
+#: Seconds for finding out why an encrypted connection cannot be had.
+LOOK_TIME = 5.0
 
 
-def connector(url: str, *, api_key: str | None, timeout: float) -> Connect:
-    """Return what connects to the server of a URL. Raises ConfigurationError."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 6333
-    except ValueError as error:
-        raise ConfigurationError("The vector store's URL is no URL of Qdrant.", hint="qdrant://host:6333") from error
-    if not parts.hostname:
-        raise ConfigurationError("The vector store's URL names no host.", hint="qdrant://host:6333")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    address, key = f"{_HTTP[parts.scheme]}://{host}:{port}", unquote(parts.password or "") or api_key
+def connector(address: Address | str, *, api_key: str | None, timeout: float) -> Connect:
+    """Return what connects to the server of an address or a URL. Raises ConfigurationError."""
+    where = parse(address) if isinstance(address, str) else address
     return lambda: AsyncQdrantClient(
-        url=address, api_key=key, timeout=max(1, round(timeout)), check_compatibility=False
+        url=where.url,
+        api_key=where.key or api_key,
+        timeout=max(1, round(timeout)),
+        check_compatibility=False,
+        **_encryption(where.tls),
     )
+
+
+def _encryption(tls: Tls | None) -> dict[str, Any]:
+    """Return the client's settings of encryption. Raises ConfigurationError."""
+    try:
+        return {} if tls is None else {"verify": tls.context()}
+    except TlsError as error:
+        raise _refused(error.fault) from error
+
+
+def _refused(fault: Fault) -> ConfigurationError:
+    return ConfigurationError(fault.message, hint=fault.hint)
 
 
 class RemoteEngine:
     """One client, shared by all who have opened it."""
 
-    def __init__(self, connect: Connect, options: Options | None = None) -> None:
+    def __init__(self, connect: Connect, options: Options | None = None, address: Address | None = None) -> None:
         self._connect = connect
+        self._address = address
         self._options = options or Options()
         self._client: AsyncQdrantClient | None = None
         self._opened = 0
@@ -83,9 +94,21 @@ class RemoteEngine:
         self._opened += 1
         try:
             await self._check_version()
+        except VectorStoreUnavailableError as error:
+            await self.close()
+            if (told := await self._explain()) is None:
+                raise
+            raise told from error
         except BaseException:
             await self.close()
             raise
+
+    async def _explain(self) -> ConfigurationError | None:
+        """Say whether it is for its encryption that the server cannot be reached, by a look of our own."""
+        if self._address is None or self._address.tls is None:
+            return None
+        fault = await find(self._address.place, self._address.tls, LOOK_TIME)
+        return None if fault is None else _refused(fault)
 
     async def _check_version(self) -> None:
         version = await self.version()

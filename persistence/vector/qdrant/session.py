@@ -45,6 +45,7 @@ class Info:
 
     store_id: UUID
     schema_version: int
+    schema_needs: int
     model: str
     dimension: int
     floor: int
@@ -59,6 +60,7 @@ class Info:
         return cls(
             UUID(payload["store_id"]),
             payload["schema_version"],
+            payload.get("schema_needs", payload["schema_version"]),
             payload["model"],
             payload["dimension"],
             payload["floor"],

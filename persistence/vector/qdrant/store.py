@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from persistence.ports.capabilities import Capability
 from persistence.ports.reader import Reader
+from persistence.ports.schema import SchemaState, state_without_steps
 from persistence.ports.vector import StoreInfo
 from persistence.vector.qdrant.binding import Binding
 from persistence.vector.qdrant.checking import Checking
@@ -74,13 +75,19 @@ class QdrantStore(Checking, Feed, Writes, Transfers, Outbox, Tombstones, Runs, B
 
     async def schema_status(self) -> SchemaStatus:
         """Say which version of the layout is there (0: there is none), and which this code knows; nothing is made."""
+        found = await self.schema_state()
+        return SchemaStatus(found.version, found.known)
+
+    async def schema_state(self) -> SchemaState:
+        """Say whether this code can work with the layout that is there; nothing is made."""
         if not await self._engine.can_open(self._memories):
-            return SchemaStatus(0, SCHEMA_VERSION)
+            return state_without_steps(0, SCHEMA_VERSION, 0)
         await self._engine.open()
         try:
-            return SchemaStatus(await self._engine.run(self._schema_version), SCHEMA_VERSION)
+            version, needs = await self._engine.run(self._schema_versions)
         finally:
             await self._engine.close()
+        return state_without_steps(version, SCHEMA_VERSION, needs)
 
     async def ping(self) -> str:
         return f"Qdrant {await self._engine.version()}"

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import anyio.to_thread
 
 from persistence.errors import ConfigurationError, SchemaMissingError, SchemaTooNewError, VectorStoreUnavailableError
+from persistence.ports.schema import Phase, SchemaState, Step, refuse_one_way, state_of
+from persistence.sqlfiles import Migration
 from persistence.vector.sqlite.errors import no_database, translated
 from persistence.vector.sqlite.queries import Queries, migrations
 from persistence.vector.sqlite.session import Session
@@ -35,6 +38,11 @@ _MARK, _TABLES = _SCHEMA.get("mark"), _SCHEMA.get("tables")
 _WAL, _JOURNAL_LIMIT = Queries("session").get("wal"), Queries("session").get("journal_limit")
 
 
+Steps = Sequence[Migration]
+_ALL = (Phase.PRE, Phase.POST)
+_NOT_MADE = "has not been made"
+
+
 class SchemaStatus(NamedTuple):
     """The schema's version, 0 where there is none, and the version that this code knows."""
 
@@ -45,7 +53,7 @@ class SchemaStatus(NamedTuple):
 def admit(path: Path, *, auto_upgrade: bool) -> None:
     """Refuse a file that is not ours; and one that is not there, where it may not be made."""
     if not look(path) and not auto_upgrade:
-        _check(SchemaStatus(0, migrations()[-1].version), auto_upgrade=False)
+        _refuse_unusable(state_of([], migrations()))
 
 
 def look(path: Path) -> bool:
@@ -104,51 +112,79 @@ def _foreign() -> ConfigurationError:
     )
 
 
-def ensure(session: Session, *, auto_upgrade: bool) -> tuple[int, int]:
-    """Check the schema, make or upgrade it where that is allowed; return the versions before and after.
+def ensure(
+    session: Session, *, auto_upgrade: bool, phases: Collection[Phase] | None = None, steps: Steps | None = None
+) -> list[Step]:
+    """Check the schema, make it or apply what is due where that is allowed; return the steps applied.
 
+    ``phases``: which to apply; unless they are given, those that this code needs, for older processes may be at work.
     Raises SchemaMissingError, SchemaTooNewError, ConfigurationError.
     """
+    known = steps or migrations()
     if not auto_upgrade:
-        _check(session.read(_status), auto_upgrade=False)
+        _refuse_unusable(session.read(partial(_state, known=known)))
     with translated():
         session.patiently(lambda: session.execute(_WAL))
         session.execute(_JOURNAL_LIMIT)
-    return session.write(_migrate, "full")
+    return session.write(lambda own: _migrate(own, known, phases, auto_upgrade=auto_upgrade), "full")
 
 
-def _status(session: Session) -> SchemaStatus:
-    """Say which version is there. Raises ConfigurationError where the file is another application's."""
-    known = migrations()[-1].version
+def _state(session: Session, known: Steps) -> SchemaState:
+    """Say which steps were applied. Raises ConfigurationError where the file is another application's."""
     if session.number(_MARK) == APPLICATION:
-        return SchemaStatus(session.number(_SCHEMA.get("schema_version")), known)
+        query = "applied" if session.number(_SCHEMA.get("has_phases")) else "applied_before_phases"
+        rows = session.rows(_SCHEMA.get(query))
+        applied = [Step(row[0], row[1], Phase.PRE if row[2] == Phase.PRE else Phase.POST) for row in rows]
+        return state_of(applied, known)
     if session.number(_MARK) or session.number(_TABLES):
         raise _foreign()
-    return SchemaStatus(0, known)
+    return state_of([], known)
 
 
-def _check(status: SchemaStatus, *, auto_upgrade: bool) -> None:
-    version, known = status
-    if version > known:
-        raise SchemaTooNewError(f"The SQLite file is at version {version}; this diptych knows {known} and older.")
-    if version < known and not auto_upgrade:
-        what = f"is at version {version}, this diptych needs {known}" if version else "has not been made"
+def _refuse_unusable(found: SchemaState) -> None:
+    if found.too_new:
+        raise SchemaTooNewError(
+            f"The SQLite file is at version {found.version}; this diptych knows {found.known}, and a later step has"
+            " taken away what it needs."
+        )
+    if found.lacking:
+        what = f"is at version {found.version}, this diptych needs {found.known}" if found.version else _NOT_MADE
         raise SchemaMissingError(f"The schema of the SQLite file {what}.")
 
 
-def _migrate(session: Session) -> tuple[int, int]:
-    """Apply what is missing."""
-    status = _status(session)
-    _check(status, auto_upgrade=True)
-    if status.version == 0:
+def _migrate(session: Session, known: Steps, phases: Collection[Phase] | None, *, auto_upgrade: bool) -> list[Step]:
+    """Apply what is due, all of it in the transaction of the caller; refuse what cannot be used as it is then."""
+    found = _state(session, known)
+    if found.too_new:
+        _refuse_unusable(found)
+    wanted = _ALL if found.version == 0 else phases if phases is not None else (Phase.PRE,)
+    due = found.due(wanted) if auto_upgrade else ()
+    if due and found.version == 0:
         session.execute(_SCHEMA.get("set_mark"))
         session.execute(_SCHEMA.get("create_migrations"))
-    for step in migrations()[status.version :]:
-        for statement in _statements(step.text.decode()):
-            session.execute(statement)
-        applied = {"version": step.version, "name": step.name, "now": time.time_ns() // 1_000}
-        session.execute(_SCHEMA.get("record_migration"), applied)
-    return status
+    for step in due:
+        _do(session, known[step.version - 1], forward=True)
+    if phases is None:
+        _refuse_unusable(_state(session, known))
+    return list(due)
+
+
+def _do(session: Session, step: Migration, *, forward: bool) -> None:
+    for statement in _statements((step.text if forward else step.back or b"").decode()):
+        session.execute(statement)
+    if not session.number(_SCHEMA.get("has_phases")):
+        session.execute(_SCHEMA.get("add_phases"))
+    done = {"version": step.version, "name": step.name, "now": time.time_ns() // 1_000, "phase": step.phase.value}
+    session.execute(_SCHEMA.get("record_migration" if forward else "forget_migration"), done)
+
+
+def _revert(session: Session, known: Steps, to: int) -> list[Step]:
+    found = _state(session, known)
+    going = [step for step in reversed(known) if to < step.version <= found.version]
+    refuse_one_way(found, going, to)
+    for step in going:
+        _do(session, step, forward=False)
+    return [Step(*step[:3]) for step in going]
 
 
 def _statements(text: str) -> Iterator[str]:
@@ -161,27 +197,53 @@ def _statements(text: str) -> Iterator[str]:
             statement = ""
 
 
+class SqliteSchema:
+    """The tables of a file, for whoever looks at them or changes them; ``steps`` are those of this code."""
+
+    def __init__(self, path: str | Path, *, steps: Steps | None = None) -> None:
+        self._path = Path(path)
+        self._steps = steps or migrations()
+
+    async def state(self) -> SchemaState:
+        """Say what is there. Changes nothing."""
+        return await anyio.to_thread.run_sync(self._found)
+
+    async def apply(self, phases: Collection[Phase] = _ALL) -> list[Step]:
+        """Make the file where it is missing, and apply what is due. Raises SchemaTooNewError, ConfigurationError."""
+        return await anyio.to_thread.run_sync(self._applied, phases)
+
+    async def revert(self, to: int) -> list[Step]:
+        """Take steps back. Raises ConfigurationError."""
+        return await anyio.to_thread.run_sync(self._reverted, to)
+
+    def _found(self) -> SchemaState:
+        if not look(self._path):
+            return state_of([], self._steps)
+        with closing(Session(self._path, BUSY_TIMEOUT)) as session:
+            return session.read(partial(_state, known=self._steps))
+
+    def _applied(self, phases: Collection[Phase]) -> list[Step]:
+        admit(self._path, auto_upgrade=True)
+        with closing(Session(self._path, BUSY_TIMEOUT)) as session:
+            return ensure(session, auto_upgrade=True, phases=phases, steps=self._steps)
+
+    def _reverted(self, to: int) -> list[Step]:
+        admit(self._path, auto_upgrade=False)
+        with closing(Session(self._path, BUSY_TIMEOUT)) as session:
+            return session.write(lambda own: _revert(own, self._steps, to), "full")
+
+
 async def schema_status(path: str | Path) -> SchemaStatus:
     """Say which version of the schema a file holds. Changes nothing."""
-    return await anyio.to_thread.run_sync(_status_of, Path(path))
+    found = await SqliteSchema(path).state()
+    return SchemaStatus(found.version, found.known)
 
 
 async def upgrade(path: str | Path) -> tuple[int, int]:
-    """Make the schema, or bring it up to date; return the versions before and after.
+    """Make the schema, or bring it up to date in both phases; return the versions before and after.
 
     Raises SchemaTooNewError, ConfigurationError (the file is not ours).
     """
-    return await anyio.to_thread.run_sync(_upgraded, Path(path))
-
-
-def _status_of(file: Path) -> SchemaStatus:
-    if not look(file):
-        return SchemaStatus(0, migrations()[-1].version)
-    with closing(Session(file, BUSY_TIMEOUT)) as session:
-        return session.read(_status)
-
-
-def _upgraded(file: Path) -> tuple[int, int]:
-    admit(file, auto_upgrade=True)
-    with closing(Session(file, BUSY_TIMEOUT)) as session:
-        return ensure(session, auto_upgrade=True)
+    own = SqliteSchema(path)
+    applied, after = await own.apply(), (await own.state()).version
+    return (applied[0].version - 1 if applied else after), after

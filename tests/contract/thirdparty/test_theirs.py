@@ -9,6 +9,7 @@ import pytest
 from persistence import AsyncPersistenceService
 from persistence.backends import vector_backend
 from persistence.errors import ConfigurationError
+from persistence.ports.schema import Phase
 from persistence.results import Outcome
 from persistence.settings import PersistenceConfig
 
@@ -30,8 +31,9 @@ async def test_a_service_on_their_stores() -> None:
 async def test_their_schema() -> None:
     """A store of somebody else's sees to its schema itself: there is none of ours, and none is needed."""
     backend = vector_backend("theirs://one")
-    assert await backend.schema_status("theirs://one", PersistenceConfig()) == (0, 0)
-    assert await backend.upgrade("theirs://one", PersistenceConfig()) == (0, 0)
+    state = await (await backend.schema("theirs://one", PersistenceConfig())).state()
+    assert (state.version, state.usable) == (0, True)
+    assert await (await backend.schema("theirs://one", PersistenceConfig())).apply((Phase.PRE,)) == ()
 
 
 async def test_not_installed() -> None:

@@ -15,8 +15,25 @@ PRAGMA application_id = 1685091427;
 CREATE TABLE schema_migrations (
     version INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
-    applied_at INTEGER NOT NULL
+    applied_at INTEGER NOT NULL,
+    phase TEXT NOT NULL DEFAULT 'post'
 ) STRICT;
+
+-- name: has_phases
+-- Whether the list is of a diptych that knew phases.
+SELECT count(*) FROM pragma_table_info('schema_migrations') WHERE name = 'phase';
+
+-- name: add_phases
+-- What somebody adds without a phase counts as `post`: older code had better not work with it.
+ALTER TABLE schema_migrations ADD COLUMN phase TEXT NOT NULL DEFAULT 'post';
+
+-- name: applied
+-- The migrations applied.
+SELECT version, name, phase FROM schema_migrations ORDER BY version;
+
+-- name: applied_before_phases
+-- The migrations applied, in the list of a diptych that knew no phases.
+SELECT version, name, 'post' FROM schema_migrations ORDER BY version;
 
 -- name: schema_version
 -- The newest migration applied, 0 for none.
@@ -24,7 +41,11 @@ SELECT coalesce(max(version), 0) FROM schema_migrations;
 
 -- name: record_migration
 -- Remember that a migration was applied.
-INSERT INTO schema_migrations (version, name, applied_at) VALUES (:version, :name, :now);
+INSERT INTO schema_migrations (version, name, applied_at, phase) VALUES (:version, :name, :now, :phase);
+
+-- name: forget_migration
+-- Remember that a migration was taken back.
+DELETE FROM schema_migrations WHERE version = :version;
 
 -- name: info
 -- What the truth says of itself.

@@ -1,0 +1,2 @@
+-- Takes away a name that today's code goes by.
+ALTER TABLE memories RENAME COLUMN content TO body;

@@ -1,0 +1,1 @@
+ALTER TABLE memories RENAME COLUMN caption TO title;

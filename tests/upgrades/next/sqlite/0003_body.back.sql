@@ -1,0 +1,1 @@
+ALTER TABLE memories RENAME COLUMN body TO content;
