@@ -143,7 +143,7 @@ def test_errors_are_told_by_class_and_code(error, ours):
 
 
 def test_urls_are_taken_apart():
-    """Credentials are percent-decoded and stay out of the address, as encryption does; database and routing are kept."""
+    """Credentials are decoded and stay out of the address, and so does encryption; database and routing stay."""
     found = parse("neo4j+s://ada%40x:pass%2Fw%3Ao%40rd@db.example:7777/my%20graph?policy=eu")
     assert found.uri == "neo4j://db.example:7777?policy=eu"
     assert found.tls is not None
