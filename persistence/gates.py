@@ -67,6 +67,10 @@ class TruthGate:
         except TimeoutError as error:
             raise DeadlineExceededError("The vector store did not answer within the call's deadline.") from error
 
+    def later(self, call: Call[Any], timeout: float) -> None:
+        """Make a call that nobody waits for: it is seen to its end when the service closes."""
+        self._calls.later(self._calls.run(call(), timeout))
+
     async def change(self, call: Call[T], deadline: Deadline) -> T:
         """Await a call that may change something. Raises OutcomeUnknownError where it may have happened.
 

@@ -33,6 +33,8 @@ log = get_logger("relay")
 
 #: Seconds for which claimed entries are ours; whoever claims them after that does no harm.
 LEASE = 60.0
+#: What an entry says that was given back because its relay was told to stop.
+STOPPED = "The relay was stopped while it was at it."
 #: Seconds for one read or write of truth, and for one batch in the graph.
 TRUTH_TIME = 30.0
 GRAPH_TIME = 30.0
@@ -172,11 +174,24 @@ class Relay:
     async def take(self, entries: Sequence[OutboxEntry]) -> set[Key]:
         """Take entries that the caller has claimed to their end; return the memories that are in step now.
 
-        Of the others some are listed again, at a higher version: truth had to be raised above the graph.
+        Of the others some are listed again, at a higher version: truth had to be raised above the graph. Where it is
+        cancelled, the claims are given back.
         """
         batch = RelayBatch(len(entries))
-        with Watching(self._observer, batch):
-            return await self._take(entries, batch)
+        try:
+            with Watching(self._observer, batch):
+                return await self._take(entries, batch)
+        except asyncio.CancelledError:
+            self._hand_back(entries)
+            raise
+
+    def _hand_back(self, entries: Sequence[OutboxEntry]) -> None:
+        """Let others take these entries now, instead of after the lease; those that are done are not ours any more."""
+        back = [
+            Postponement(e.user_id, e.id, e.entry_id, e.claim, 0.0, e.reason or STOPPED, give_back=True)
+            for e in entries
+        ]
+        self._truth.later(lambda: self._truth.store.postpone(back), TRUTH_TIME)
 
     async def _take(self, entries: Sequence[OutboxEntry], batch: RelayBatch) -> set[Key]:
         jobs = await self._jobs(entries, batch)

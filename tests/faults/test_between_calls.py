@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -249,3 +249,31 @@ async def test_what_is_stored_while_its_tenant_is_erased_stays(pair: Pair) -> No
         assert (await AsyncSyncService(memories).check_consistency(Depth.FULL)).in_step
     there = await pair.inner.read([Key(ALICE, f"m000{number}") for number in (1, 2, 7)])
     assert [key.id for key, memory in there.items() if memory.live] == ["m0007"]
+
+
+async def test_a_relay_that_is_stopped_gives_its_claims_back(pair: Pair) -> None:
+    """What a relay had claimed when it was cancelled is due at once, and that attempt does not count."""
+    arrived = asyncio.Event()
+
+    async def hold(_: int) -> None:
+        arrived.set()
+        await asyncio.Event().wait()
+
+    async def stopped(work: Coroutine[Any, Any, Any]) -> None:
+        arrived.clear()
+        task = asyncio.create_task(work)
+        await arrived.wait()
+        task.cancel()
+        await asyncio.wait({task})
+
+    pair.graph.before["apply"] = hold
+    async with pair.service(hooked=True) as memories:
+        await stopped(memories.store(**draft(1, metadata={"n": 2})))
+    async with pair.service(hooked=True) as memories:
+        await stopped(memories.drain())
+    async with pair.service() as memories:
+        store = memories.parts.truth.store
+        assert await store.next_due() == 0
+        (entry,) = await store.claim(limit=9, lease=0)
+        assert entry.attempts == 1
+        assert (await memories.drain()).pending == 0
