@@ -16,9 +16,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHONS := python3.13 python3.12 python3.11 python3.14 python3
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
-COMPILE := compile -q --universal --python-version 3.11 --generate-hashes --all-extras --group dev --no-header
+RUNTIME := compile -q --universal --python-version 3.11 --generate-hashes --all-extras --no-header
+COMPILE := $(RUNTIME) --group dev
+# Where what is released is put, and the time that its files bear: that of the commit, where there is one.
+DIST ?= dist
+EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),1577836800)
 
-.PHONY: help demo test test-long faults lint lint-code lint-types lint-imports lint-lock format lock model simulate mutants soak fuzz bench bench-import bench-sync clean
+.PHONY: help demo test test-long faults lint lint-code lint-types lint-imports lint-lock format lock model simulate mutants soak fuzz bench bench-import bench-sync dist dist-tag clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -85,8 +89,22 @@ bench-import: $(STAMP)  ## Import a million lines, and watch memory and rate
 bench-sync: $(STAMP)  ## Check, repair and rebuild among a million memories
 	@$(BIN)/python -m benchmarks --only sync --sync-memories 1000000 $(ARGS)
 
+# The wheel is built of the sdist, so that one is known to suffice.
+dist: $(STAMP)  ## Build sdist, wheel and a list of what they stand on (SBOM) into DIST, and check them
+	@mkdir -p $(DIST) && rm -f $(DIST)/diptych-*
+	@SOURCE_DATE_EPOCH=$(EPOCH) $(BIN)/python -m build --no-isolation --outdir $(DIST) .
+	@$(BIN)/twine check --strict $(DIST)/*.tar.gz $(DIST)/*.whl
+	@$(BIN)/check-wheel-contents $(DIST)/*.whl
+	@runtime=$$(mktemp) && trap 'rm -f "$$runtime"' EXIT && \
+	$(BIN)/uv pip $(RUNTIME) -c requirements.lock -o "$$runtime" pyproject.toml && \
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type library --sv 1.6 --of JSON \
+	  --output-reproducible -o $$(echo $(DIST)/*.whl | sed 's/-py3-none-any.whl$$/.cdx.json/') "$$runtime"
+
+dist-tag: $(STAMP)  ## Check that TAG may be released: it is the version's, and the changelog has that version's section
+	@$(BIN)/python -m tests.release.tag "$(TAG)"
+
 clean:  ## Remove what the other targets made here
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/results
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/results
 
 # A set-up that was interrupted is taken up again: what counts is the stamp, and a .venv without pip is made anew.
 $(STAMP): requirements.lock pyproject.toml

@@ -16,11 +16,14 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import anyio.to_thread
-import httpx
 from pydantic import SecretStr
 
 from persistence.errors import ConfigurationError, PersistenceError
+from persistence.extras import needing
 from persistence.retry import Retry
+
+with needing("openai"):
+    import httpx
 
 MAX_ANSWER = 64 << 20
 #: An answer above so many bytes is parsed in a thread.

@@ -27,6 +27,7 @@ import anyio.to_thread
 
 from persistence.bounded import being_cancelled
 from persistence.errors import ConfigurationError, PersistenceError
+from persistence.extras import is_foreign
 from persistence.log import get_logger
 from persistence.ports.runs import Depth, Kind
 from persistence.settings import PersistenceConfig
@@ -140,7 +141,7 @@ def configured_hooks(config: PersistenceConfig) -> list[Hook]:
     try:
         module = import_module("sync.webhook")
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in ("persistence", "sync", "api"):
+        if not is_foreign(error):
             raise
         raise ConfigurationError(
             f"The library {error.name}, which the webhook needs, is not installed.",

@@ -8,13 +8,17 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import anyio.to_thread
-import httpx
 from pydantic import SecretStr
 
 from persistence.errors import ConfigurationError, SyncError
-from persistence.openai_http import retry_after
+from persistence.extras import needing
 from persistence.retry import Retry
 from sync.alerts import Alert, alert_json
+
+with needing("openai"):
+    import httpx
+
+    from persistence.openai_http import retry_after
 
 #: Seconds for one attempt, and after which none begins any more.
 ATTEMPT_TIME, RETRY_TIME = 10.0, 60.0

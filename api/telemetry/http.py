@@ -6,19 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 from api.access import READ, Denied, Principal
-from api.http.caller import needs
-from api.http.host import Host
-from api.http.models.problem import problems
 from api.telemetry import metrics as m
-from api.telemetry.prometheus import Metrics
 from api.telemetry.request import Request as HttpRequest
+from persistence.extras import needing
 from persistence.log import get_logger
 from persistence.ports.observer import UNOBSERVED, Observer
 from persistence.watching import Watching, guarded
+
+with needing("api"):
+    from fastapi import APIRouter, Depends, Request, Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from api.http.caller import needs
+    from api.http.host import Host
+    from api.http.models.problem import problems
+    from api.telemetry.prometheus import Metrics
 
 log = get_logger("http")
 

