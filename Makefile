@@ -18,6 +18,9 @@ PYTHONS := python3.13 python3.12 python3.11 python3.14 python3
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 RUNTIME := compile -q --universal --python-version 3.11 --generate-hashes --all-extras --no-header
 COMPILE := $(RUNTIME) --group dev
+# What the image of production installs, of what the lock file pins.
+IMAGE := compile -q --universal --python-version 3.11 --generate-hashes --constraints requirements.lock --no-header --no-annotate \
+  $(patsubst %,--extra %,pgvector neo4j qdrant api mcp otel openai backup redis)
 # Where what is released is put, and the time that its files bear: that of the commit, where there is one.
 DIST ?= dist
 EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),1577836800)
@@ -76,6 +79,7 @@ format: $(STAMP)  ## Put the code into its form
 
 lock: $(STAMP)  ## Bring the lock file up to pyproject.toml and to the newest versions
 	@$(BIN)/uv pip $(COMPILE) --upgrade -o requirements.lock pyproject.toml
+	@$(BIN)/uv pip $(IMAGE) --upgrade -o deploy/image/requirements.lock pyproject.toml
 
 model: $(STAMP)  ## Explore the model of the protocol, whole and with each guard taken out (needs spin and gcc)
 	@$(BIN)/python -m tests.faults.model $(ARGS)

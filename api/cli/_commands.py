@@ -96,6 +96,7 @@ LISTED = (
         "doctor",
         "Look at everything that has to be right: settings, both stores, schema, embeddings, what is in doubt.",
     ),
+    Listed("config", "configuring", "The environment and the secrets of the production stack (Compose)."),
     Listed("keys", "keys", "The API keys that the server lets in."),
     Listed(
         "serve",

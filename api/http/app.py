@@ -18,7 +18,7 @@ from api.http.caller import Authenticate, anyone
 from api.http.faces import ALL, Face
 from api.http.guard import Guard
 from api.http.host import Host
-from api.http.limits import InTime, Limiter, Sized
+from api.http.limits import InTime, Sized
 from api.http.methods import METHODS, Headed
 from api.http.mounting import OURS, PROBLEM_RESPONSES, describe, include
 from api.http.origin import SameSite
@@ -69,7 +69,7 @@ def _middleware(host: Host, authenticate: Authenticate) -> list[Middleware]:
         *_cors(config),
         Middleware(SameSite, origins=config.cors_origins),
         Middleware(InTime, seconds=config.request_timeout, drain=host.drain),
-        Middleware(Guard, authenticate=authenticate, limiter=Limiter(config.rate_limit)),
+        Middleware(Guard, authenticate=authenticate, limiter=host.limiter),
         Middleware(Sized, most=config.max_body_bytes),
         Middleware(Headed),
     ]

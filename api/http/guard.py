@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.access import LOCAL, Denied, Principal, Unauthenticated, Undecided
 from api.http.answers import answer_of
 from api.http.caller import PRINCIPAL, Authenticate
-from api.http.limits import Limiter, Taken
+from api.http.limiter import Limiter, Taken
 from api.http.traced import request_id_of
 
 #: Whoever runs the server must be able to ask these without a key.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from api.http.drain import Drain
+from api.http.limiter import Limiter
 from api.http.settings import ApiConfig
 from api.operating import Desk
 from persistence.service import AsyncPersistenceService
@@ -26,19 +27,24 @@ class Host:
     sync: AsyncSyncService
     desk: Desk
     config: ApiConfig
+    limiter: Limiter
     drain: Drain = field(default_factory=Drain)
 
 
 @asynccontextmanager
 async def hosting(memories: AsyncPersistenceService, config: ApiConfig) -> AsyncIterator[Host]:
     """Put a host on an open service, and watch its stores; at the end runs are interrupted, their leases given back."""
+    limiter = Limiter(config)
     sync = AsyncSyncService(memories)
     desk = Desk(sync)
     desk.board.watch()
     try:
-        yield Host(memories, sync, desk, config)
+        yield Host(memories, sync, desk, config, limiter)
     finally:
-        await desk.close()
+        try:
+            await desk.close()
+        finally:
+            await limiter.close()
 
 
 def set_host(request: Request, host: Host) -> None:

@@ -1,16 +1,9 @@
-"""The limits of one request: how long it may take, how long its body may be, how many may come."""
+"""The limits of one request: how long it may take, and how long its body may be."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-import time
-from dataclasses import dataclass
-from typing import Any
 
-from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -126,47 +119,3 @@ class _TooLong(HTTPException):
 def _announced(scope: Scope) -> int:
     length = Headers(scope=scope).get("content-length", "")
     return int(length) if length.isdecimal() and length.isascii() else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """One request counted. ``reset``: seconds until as many as ever are allowed again."""
-
-    allowed: bool
-    limit: RateLimitItem
-    remaining: int
-    reset: int
-
-    def headers(self) -> dict[str, str]:
-        """Return the headers that say so (the IETF's draft of RateLimit header fields)."""
-        return {
-            "RateLimit-Policy": f'"default";q={self.limit.amount};w={self.limit.get_expiry()}',
-            "RateLimit": f'"default";r={self.remaining};t={self.reset}',
-        }
-
-    def refusal(self) -> Answer:
-        """Return the problem for a request that is one too many."""
-        return Answer(
-            problems.TOO_MANY,
-            f"More requests came than are allowed: {self.limit}.",
-            "send fewer; the header Retry-After says when it goes on",
-            retryable=True,
-            retry_after=max(self.reset, 1),
-        )
-
-
-class Limiter:
-    """Counts requests by whoever sends them, in a window that slides; in this process's memory."""
-
-    def __init__(self, limit: str) -> None:
-        self._limit = parse(limit) if limit else None
-        self._window = SlidingWindowCounterRateLimiter(MemoryStorage())
-
-    async def take(self, name: str) -> Taken | None:
-        """Count one request; None where there is no limit."""
-        if self._limit is None:
-            return None
-        allowed = await self._window.hit(self._limit, name)
-        stats: Any = await self._window.get_window_stats(self._limit, name)
-        reset = max(0, math.ceil(stats.reset_time - time.time()))
-        return Taken(allowed, self._limit, max(0, stats.remaining), reset)

@@ -11,6 +11,10 @@ from pydantic_settings import NoDecode
 from api.access.settings import ENVIRONMENT, AccessConfig, loaded
 from persistence.secretfiles import FromEnvironment
 
+#: Each process counts requests for itself.
+MEMORY = "memory://"
+_STORAGES = ("redis://", "rediss://")
+
 
 class ApiConfig(AccessConfig):
     """Made by hand, it reads nothing but what it is given; ``ApiConfig.load()`` reads the environment."""
@@ -32,6 +36,11 @@ class ApiConfig(AccessConfig):
     )
     rate_limit: str = Field(
         "6000/minute", description="How many requests one key or token may send, such as 100/second. Empty: any number."
+    )
+    rate_limit_storage: SecretStr | None = Field(
+        None,
+        description="Where requests are counted: memory:// (each process for itself), or redis://:password@host:6379/0"
+        " (all that share it together).",
     )
     names: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -75,6 +84,13 @@ class ApiConfig(AccessConfig):
             except ValueError:
                 raise ValueError("a limit is written as 100/second or 6000/minute") from None
         return text.strip()
+
+    @field_validator("rate_limit_storage")
+    @classmethod
+    def _is_storage(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not (text := url.get_secret_value()) == MEMORY and not text.startswith(_STORAGES):
+            raise ValueError("it begins with memory://, redis:// or rediss://")
+        return url
 
     @classmethod
     def load(cls, **given: Any) -> Self:

@@ -45,6 +45,7 @@ BRINGS = {
     "httpx": {"openai", "qdrant"},
     "cryptography": {"backup", "api"},
     "zstandard": {"backup"},
+    "redis": {"redis"},
 }
 #: Modules for which one extra alone has to suffice.
 SUFFICES = {

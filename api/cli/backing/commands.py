@@ -15,6 +15,7 @@ from api.cli.backing import passphrase as phrases
 from api.cli.backing.bar import counting
 from api.cli.backing.group import UNNAMED, WithUnnamed
 from api.cli.backing.passphrase import PassphraseFile
+from api.cli.backing.schedule import whenever_due
 from api.cli.backing.words import backup_sentence, consistency_sentence, show_list
 from persistence.errors import BackupDamagedError
 from sync.backing import LONGEST, Keep, Shown, Wish, as_json, back_up, backups, found, is_encrypted, prune, verify
@@ -65,6 +66,15 @@ async def create(
     keep: Annotated[int, _keep("--keep", "Keep so many of the newest, and remove the others afterwards.")] = 0,
     keep_daily: Annotated[int, _keep("--keep-daily", "Keep the newest of each of so many days.")] = 0,
     keep_weekly: Annotated[int, _keep("--keep-weekly", "Keep the newest of each of so many weeks.")] = 0,
+    every: Annotated[
+        str | None,
+        typer.Option(
+            "--every",
+            metavar="WHEN",
+            help='Go on until SIGTERM, and back up whenever it is due: "0 2 * * *" (in DIPTYCH_SYNC_TIMEZONE), or 6h.',
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a backup of the truth into a folder of backups, while everything goes on.
 
@@ -75,6 +85,13 @@ async def create(
     passphrase = await phrases.chosen(cli, passphrase_file, encrypt=encrypt)
     wish = Wish(incremental=incremental, longest=longest, passphrase=passphrase)
     policy = Keep(keep, keep_daily, keep_weekly)
+    if every is None:
+        await _back_up(cli, path, wish, policy)
+    else:
+        await whenever_due(cli, path, every, lambda: _back_up(cli, path, wish, policy))
+
+
+async def _back_up(cli: Cli, path: Path, wish: Wish, policy: Keep) -> None:
     async with cli.service(graph_url="none://", auto_upgrade=False) as service:
         store = service.parts.truth.store
         with counting(cli.output.err, "reading") as progress:
