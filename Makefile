@@ -25,7 +25,7 @@ IMAGE := compile -q --universal --python-version 3.11 --generate-hashes --constr
 DIST ?= dist
 EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),1577836800)
 
-.PHONY: help demo test test-long faults lint lint-code lint-types lint-imports lint-lock format lock model simulate mutants soak fuzz bench bench-import bench-sync dist dist-tag clean
+.PHONY: help demo test test-long faults lint lint-code lint-types lint-imports lint-lock format lock model simulate mutants soak fuzz bench bench-import bench-sync docs docs-serve dist dist-tag clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -93,6 +93,13 @@ bench-import: $(STAMP)  ## Import a million lines, and watch memory and rate
 bench-sync: $(STAMP)  ## Check, repair and rebuild among a million memories
 	@$(BIN)/python -m benchmarks --only sync --sync-memories 1000000 $(ARGS)
 
+docs: $(STAMP)  ## Build the documentation into site/; a warning is a failure
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q $(ARGS)
+	@echo "The documentation is in site/index.html."
+
+docs-serve: $(STAMP)  ## Show the documentation at http://127.0.0.1:8000, and follow changes
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve $(ARGS)
+
 # The wheel is built of the sdist, so that one is known to suffice.
 dist: $(STAMP)  ## Build sdist, wheel and a list of what they stand on (SBOM) into DIST, and check them
 	@mkdir -p $(DIST) && rm -f $(DIST)/diptych-*
@@ -108,7 +115,7 @@ dist-tag: $(STAMP)  ## Check that TAG may be released: it is the version's, and 
 	@$(BIN)/python -m tests.release.tag "$(TAG)"
 
 clean:  ## Remove what the other targets made here
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/results
+	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/results
 
 # A set-up that was interrupted is taken up again: what counts is the stamp, and a .venv without pip is made anew.
 $(STAMP): requirements.lock pyproject.toml

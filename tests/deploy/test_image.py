@@ -18,9 +18,9 @@ LOCK = ROOT / "deploy" / "image" / "requirements.lock"
 
 
 def locked(path: Path) -> dict[str, frozenset[str]]:
-    """Return what a lock file pins, each with its hashes."""
+    """Return what a lock file pins, each with its hashes; where it is wanted depends on what else is."""
     pins = re.findall(
-        r"^(\S+==[^\\\n]+?)\s*\\\n((?:    --hash=\S+.*\n?)+)", path.read_text(encoding="utf-8"), re.MULTILINE
+        r"^(\S+==[^\\\s;]+)[^\\\n]*\\\n((?:    --hash=\S+.*\n?)+)", path.read_text(encoding="utf-8"), re.MULTILINE
     )
     return {name: frozenset(re.findall(r"sha256:\w+", hashes)) for name, hashes in pins}
 
