@@ -23,7 +23,7 @@ from tests.deploy.conftest import NAME, STARTED, Host
 
 PAGE = ROOT / "docs" / "how-to" / "deploy.md"
 _BLOCK = re.compile(r"^## (?P<title>[^\n]+)$|^```console\n(?P<lines>.*?)^```$", re.MULTILINE | re.DOTALL)
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.long]
 
 
 def lines() -> Iterator[tuple[str, str]]:

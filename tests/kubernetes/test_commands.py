@@ -19,6 +19,7 @@ from tests import planted
 from tests.conftest import OUR_LABELS, neo4j_driver
 from tests.kubernetes.manifests import SECRETS, Pod, pods
 
+pytestmark = pytest.mark.long
 PODS = pods()
 DIPTYCH = Path(sys.executable).with_name("diptych")
 SECONDS = 60

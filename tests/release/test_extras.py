@@ -19,8 +19,8 @@ from tests.release.conftest import ROOT
 UV = Path(sys.executable).with_name("uv")
 EXTRAS = tuple(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"])
 NONE = "none"
-#: Installed in `make test`; the others wait for `make test-long`.
-QUICK = {NONE, "backup"}
+#: Without any, in `make test`; the others wait for `make test-long`.
+QUICK = {NONE}
 ENVIRONMENTS = [
     pytest.param(extra, id=extra, marks=() if extra in QUICK else (pytest.mark.long,)) for extra in (NONE, *EXTRAS)
 ]
