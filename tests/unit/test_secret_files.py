@@ -30,6 +30,13 @@ EVERY = [
 ]
 SETTINGS = [one for one in EVERY if is_secret(one[0].model_fields[one[2]])]
 NAMES = [f"{made.__name__}-{name}" for made, _, name in SETTINGS]
+#: Settings that are refused unless they have a form.
+FORMS = {"rate_limit_storage": "redis://:{}@cache"}
+
+
+def formed(name: str, text: str) -> str:
+    """Return a text in the form that the setting has."""
+    return FORMS.get(name, "{}").format(text)
 
 
 @pytest.fixture
@@ -60,6 +67,7 @@ def test_the_secrets_are_known() -> None:
         "DIPTYCH_EMBEDDING_API_KEY",
         "DIPTYCH_EXTRACTION_API_KEY",
         "DIPTYCH_API_JWT_SECRET",
+        "DIPTYCH_API_RATE_LIMIT_STORAGE",
         "DIPTYCH_API_SESSION_SECRET",
     }
 
@@ -69,9 +77,10 @@ def test_from_a_file(
     made: type[BaseModel], variable: str, name: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each secret setting may be in a file, without the newline at its end, and is masked as any other."""
+    file.write_text(f"{formed(name, SECRET)}\n")
     monkeypatch.setenv(f"{variable}_FILE", str(file))
     config = made.load()  # type: ignore[attr-defined]  # every one of them has it
-    assert getattr(config, name).get_secret_value() == SECRET
+    assert getattr(config, name).get_secret_value() == formed(name, SECRET)
     planted.check(repr(config), str(config), config.model_dump_json())
 
 
@@ -85,7 +94,7 @@ def test_both_are_refused(
     said = refusal(made.load)  # type: ignore[attr-defined]  # every one of them has it
     assert variable in said
     assert str(file) in said
-    other = "given-in-code-and-long-enough-for-all"
+    other = formed(name, "given-in-code-and-long-enough-for-all")
     config = made.load(**{name: other})  # type: ignore[attr-defined]  # every one of them has it
     assert getattr(config, name).get_secret_value() == other
 

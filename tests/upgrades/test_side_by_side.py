@@ -32,6 +32,7 @@ async def whole_life(memories: AsyncPersistenceService, user: str) -> None:
     assert {memory.content for memory in (await memories.get_all(user_id=user)).memories} == {
         "Ada writes", "many 0", "many 1", "many 2",
     }  # fmt: skip
+    await memories.drain()  # a settlement may still be on its way
     report = await AsyncSyncService(memories).check_consistency(user_id=user, depth="full")
     assert (report.complete, report.in_step) == (True, True)
 
