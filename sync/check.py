@@ -332,14 +332,17 @@ class Check:
 
 
 def _emptied(rebuilds: Sequence[Run], since: datetime) -> set[str | None]:
-    """Return the tenants that one of these runs, the newest first, has emptied and none has filled before ``since``."""
+    """Return the tenants that one of these runs, the newest first, has emptied and none has filled by ``since``.
+
+    A run that ended at that very moment is over: it had filled the graph by then, and what was looked at came after.
+    """
     filled: set[str | None] = set()
     emptied: set[str | None] = set()
     for run in rebuilds:
-        before = run.finished_at is not None and run.finished_at < since
-        if run.request["clear_existing"] and not before and not {run.user_id, None} & filled:
+        over = run.finished_at is not None and run.finished_at <= since
+        if run.request["clear_existing"] and not over and not {run.user_id, None} & filled:
             emptied.add(run.user_id)
-        if run.state is RunState.DONE and before:
+        if run.state is RunState.DONE and over:
             filled.add(run.user_id)
     return emptied
 

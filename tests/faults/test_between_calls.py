@@ -14,7 +14,7 @@ from persistence.ports.runs import RunKind, RunQuery, RunState
 from persistence.vector.memory import MemoryStore
 from persistence.vector.memory.state import Table
 from persistence.vector.memory.storage import Storage
-from sync import AsyncSyncService, Depth, LeaseLostError
+from sync import AsyncSyncService, Depth, Kind, LeaseLostError
 from sync.erasing import erase
 from tests.faults.proxies import Hook, Hooked, failing
 from tests.faults.simulator.ports import SharedGraph
@@ -277,3 +277,13 @@ async def test_a_relay_that_is_stopped_gives_its_claims_back(pair: Pair) -> None
         (entry,) = await store.claim(limit=9, lease=0)
         assert entry.attempts == 1
         assert (await memories.drain()).pending == 0
+
+
+async def test_a_rebuild_that_ended_at_this_very_moment_is_over(pair: Pair) -> None:
+    """A check that begins in the microsecond in which a rebuild ended says what it finds: nothing is under way."""
+    async with pair.service() as memories:
+        sync = AsyncSyncService(memories)
+        assert (await sync.rebuild_graph(user_id=ALICE, clear_existing=True)).complete
+        await pair.storage.commit(lambda tx: tx.remove(Table.MEMORIES, KEY), 1)
+        report = await sync.check_consistency(Depth.FULL)
+    assert (report.complete, dict(report.counts)) == (True, {Kind.ORPHAN: 1})
