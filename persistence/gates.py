@@ -18,6 +18,7 @@ from persistence.errors import (
     GraphUnavailableError,
     OutcomeUnknownError,
     VectorStoreError,
+    VersionConflictError,
 )
 from persistence.log import get_logger
 from persistence.ports.graph import GraphAck, GraphStore, GraphWrite
@@ -34,6 +35,9 @@ MAKE_READY_TIME = 30.0
 PROBE_TIME = 2.0
 
 _NO_CONNECTION = "No connection to the vector store was to be had within the call's deadline; nothing was sent."
+_REPLACED = (
+    "The write was done and its acknowledgement lost; before it could be asked for again another one replaced it."
+)
 _ROOM = "repeat the call; where it happens often, raise pool_size or the server's limit of connections"
 
 T = TypeVar("T")
@@ -92,15 +96,22 @@ class TruthGate:
         try:
             return await self.change(write.send, deadline)
         except OutcomeUnknownError as error:
-            if deadline.remaining() <= 0 or await self._resolve(key, write, deadline) is Resolution.UNKNOWN:
+            found = await self._resolve(key, write, deadline)
+            if found is Resolution.UNKNOWN:
                 raise
             unknown = error
         try:
             return replace(await self.change(write.send, deadline), former=None, resent=True)
         except VectorStoreError as error:
             raise OutcomeUnknownError(unknown.message) from error
+        except VersionConflictError as error:
+            if found is not Resolution.WRITTEN:
+                raise
+            raise OutcomeUnknownError(_REPLACED) from error
 
     async def _resolve(self, key: Key, write: Resendable, deadline: Deadline) -> Resolution:
+        if deadline.remaining() <= 0:
+            return Resolution.UNKNOWN
         try:
             return await self.read(lambda: self.store.resolve(key, write.write_id, write.former_version), deadline)
         except (VectorStoreError, DeadlineExceededError):

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from persistence import AsyncPersistenceService, GraphStoreError, GraphUnavailableError, Key, Outcome, PersistenceConfig
+from persistence import (
+    AsyncPersistenceService,
+    GraphStoreError,
+    GraphUnavailableError,
+    Key,
+    Outcome,
+    OutcomeUnknownError,
+    PersistenceConfig,
+)
 from persistence.ports.graph import GraphAck, GraphWrite
 from persistence.ports.runs import RunKind, RunQuery, RunState
 from persistence.vector.memory import MemoryStore
@@ -287,3 +295,17 @@ async def test_a_rebuild_that_ended_at_this_very_moment_is_over(pair: Pair) -> N
         await pair.storage.commit(lambda tx: tx.remove(Table.MEMORIES, KEY), 1)
         report = await sync.check_consistency(Depth.FULL)
     assert (report.complete, dict(report.counts)) == (True, {Kind.ORPHAN: 1})
+
+
+async def test_a_delete_that_was_done_and_replaced_is_not_refused(pair: Pair) -> None:
+    """A delete whose acknowledgement was lost, and that another write replaced before it was sent again, is unknown.
+
+    That the memory is at another version than expected would say that it did not happen.
+    """
+    pair.truth.after["delete_many"] = failing(OutcomeUnknownError("The connection was lost."), times=1)
+    pair.truth.after["resolve"] = once(_by_another(pair, **draft(1, content="again")))
+    async with pair.service(hooked=True) as memories:
+        version = (await memories.get(ID, user_id=ALICE)).version
+        with pytest.raises(OutcomeUnknownError, match="replaced"):
+            await memories.delete(ID, user_id=ALICE, expected_version=version)
+        assert (await memories.get(ID, user_id=ALICE)).content == "again"
