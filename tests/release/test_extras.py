@@ -113,7 +113,7 @@ COMMANDS = {
     "backup": ("backup", ("backup", "copies", *IN_A_FILE), {}),
 }
 #: Of these, those that come to a good end where their extra is there; the others look for a server that is not there.
-WORKING = {"qdrant folder", "encrypted backup", "backup"}
+WORKING = {"qdrant folder", "embedder", "extractor", "encrypted backup", "backup"}
 #: And those that would go on, or start servers.
 ENDLESS = {"default", "demo", "local", "embedded", "mcp"}
 
