@@ -17,7 +17,7 @@ from persistence.errors import ConfigurationError
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extractor
 from persistence.ports.graph import GraphStore
-from persistence.ports.schema import Phase, Schema, SchemaState
+from persistence.ports.schema import BOTH, Schema, SchemaState
 from persistence.ports.vector import VectorStore
 from persistence.settings import PersistenceConfig
 
@@ -84,7 +84,7 @@ async def upgrade_schema(given: Given, environ: Mapping[str, str]) -> tuple[int,
     found = await schemas(given, environ)
     before = (await found["truth"].state()).version
     for schema in found.values():
-        await schema.apply((Phase.PRE, Phase.POST))
+        await schema.apply(BOTH)
     allowed = config.model_copy(update={"auto_upgrade": True})
     embedder, store = given.embedder or make_embedder(config), await make_vector(allowed, environ)
     try:

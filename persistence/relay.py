@@ -187,10 +187,7 @@ class Relay:
 
     def _hand_back(self, entries: Sequence[OutboxEntry]) -> None:
         """Let others take these entries now, instead of after the lease; those that are done are not ours any more."""
-        back = [
-            Postponement(e.user_id, e.id, e.entry_id, e.claim, 0.0, e.reason or STOPPED, give_back=True)
-            for e in entries
-        ]
+        back = [_postponed(entry, 0.0, entry.reason or STOPPED, give_back=True) for entry in entries]
         self._truth.later(lambda: self._truth.store.postpone(back), TRUTH_TIME)
 
     async def _take(self, entries: Sequence[OutboxEntry], batch: RelayBatch) -> set[Key]:
@@ -245,7 +242,7 @@ class Relay:
             log.error(
                 "An entry of the outbox is dead.", action="dead_letter", memory_id=job.entry.id, reason=error.message
             )
-        await self._postpone([_postponed(job, delay, error.message, dead=dead)])
+        await self._postpone([_postponed(job.entry, delay, error.message, dead=dead)])
 
     async def _give_back(self, jobs: Sequence[_Job], error: PersistenceError) -> None:
         """Put a batch back uncounted: an outage makes no dead entries. The next one is half as large.
@@ -256,7 +253,7 @@ class Relay:
         self.failed += len(jobs)
         jobs[0].batch.failed += len(jobs)
         delay = backoff(1, self._config.relay_backoff, self._config.relay_backoff_max)
-        await self._postpone([_postponed(job, delay, error.message, give_back=True) for job in jobs])
+        await self._postpone([_postponed(job.entry, delay, error.message, give_back=True) for job in jobs])
 
     async def _postpone(self, postponed: Sequence[Postponement]) -> None:
         await self._truth.change(lambda: self._truth.store.postpone(postponed), Deadline(TRUTH_TIME))
@@ -358,8 +355,9 @@ def _projected_otherwise(job: _Job) -> bool:
     return memory is not None and fragment is not None and fragment.digest != memory.digest
 
 
-def _postponed(job: _Job, delay: float, reason: str, *, give_back: bool = False, dead: bool = False) -> Postponement:
-    entry = job.entry
+def _postponed(
+    entry: OutboxEntry, delay: float, reason: str, *, give_back: bool = False, dead: bool = False
+) -> Postponement:
     return Postponement(
         entry.user_id, entry.id, entry.entry_id, entry.claim, delay, reason, give_back=give_back, dead=dead
     )

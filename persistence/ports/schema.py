@@ -24,6 +24,10 @@ class Phase(StrEnum):
     POST = "post"
 
 
+#: For when no process of older code is left, or there never was one.
+BOTH = (Phase.PRE, Phase.POST)
+
+
 class Step(NamedTuple):
     """A step of a schema."""
 

@@ -11,7 +11,7 @@ import psycopg
 from persistence import sqlfiles
 from persistence.errors import GraphStoreError
 from persistence.graph.postgres.errors import FAULTS
-from persistence.ports.schema import Phase, SchemaState, Step
+from persistence.ports.schema import BOTH, Phase, SchemaState, Step
 from persistence.postgres import migrate as tables
 from persistence.postgres.arrays import Array, ArrayDumper
 from persistence.postgres.connecting import Connection, conninfo, direct
@@ -65,7 +65,7 @@ async def _upgraded(connection: Connection, own: Tables) -> SchemaState:
     found = await tables.state(connection, own)
     if found.lacking and not found.too_new:
         with _said():
-            await tables.apply(connection, own, (Phase.PRE,) if found.version else (Phase.PRE, Phase.POST))
+            await tables.apply(connection, own, (Phase.PRE,) if found.version else BOTH)
         found = await tables.state(connection, own)
     return found
 

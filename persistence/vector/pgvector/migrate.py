@@ -9,7 +9,7 @@ from typing import NamedTuple
 import psycopg
 
 from persistence.errors import ConfigurationError, SchemaMissingError, SchemaTooNewError, VectorStoreConflictError
-from persistence.ports.schema import Phase, SchemaState, Step
+from persistence.ports.schema import BOTH, Phase, SchemaState, Step
 from persistence.postgres import migrate as tables
 from persistence.postgres.migrate import Tables, lock
 from persistence.sqlfiles import Migration
@@ -21,7 +21,6 @@ _SCHEMA = Queries("schema")
 _OLDEST_SERVER = 140000
 _OLDEST_EXTENSION = (0, 8)
 _CONNECT_TIMEOUT = 5.0
-_ALL = (Phase.PRE, Phase.POST)
 
 
 class SchemaStatus(NamedTuple):
@@ -60,7 +59,7 @@ class PgVectorSchema:
         async with direct(self._info, self._connect_timeout) as connection:
             return await tables.state(connection, Tables(self._schema, self._steps))
 
-    async def apply(self, phases: Collection[Phase] = _ALL) -> list[Step]:
+    async def apply(self, phases: Collection[Phase] = BOTH) -> list[Step]:
         """Apply what is due of these phases. Raises SchemaTooNewError, ConfigurationError (no extension, no right)."""
         async with direct(self._info, self._connect_timeout) as connection:
             return await _apply(connection, self._schema, self._steps, phases)
@@ -104,7 +103,7 @@ async def ensure(
     own = Tables(schema, steps or migrations())
     found = await tables.state(connection, own)
     if found.lacking and auto_upgrade:
-        await _apply(connection, schema, own.steps, _ALL if found.version == 0 else (Phase.PRE,))
+        await _apply(connection, schema, own.steps, BOTH if found.version == 0 else (Phase.PRE,))
         found = await tables.state(connection, own)
     refuse_unusable(found, f"The schema {schema!r}")
     return await _checked_extension(connection)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import anyio.to_thread
 
 from persistence.errors import ConfigurationError, SchemaMissingError, SchemaTooNewError, VectorStoreUnavailableError
-from persistence.ports.schema import Phase, SchemaState, Step, refuse_one_way, state_of
+from persistence.ports.schema import BOTH, Phase, SchemaState, Step, refuse_one_way, state_of
 from persistence.sqlfiles import Migration
 from persistence.vector.sqlite.errors import no_database, translated
 from persistence.vector.sqlite.queries import Queries, migrations
@@ -39,7 +39,6 @@ _WAL, _JOURNAL_LIMIT = Queries("session").get("wal"), Queries("session").get("jo
 
 
 Steps = Sequence[Migration]
-_ALL = (Phase.PRE, Phase.POST)
 _NOT_MADE = "has not been made"
 
 
@@ -157,7 +156,7 @@ def _migrate(session: Session, known: Steps, phases: Collection[Phase] | None, *
     found = _state(session, known)
     if found.too_new:
         _refuse_unusable(found)
-    wanted = _ALL if found.version == 0 else phases if phases is not None else (Phase.PRE,)
+    wanted = BOTH if found.version == 0 else phases if phases is not None else (Phase.PRE,)
     due = found.due(wanted) if auto_upgrade else ()
     if due and found.version == 0:
         session.execute(_SCHEMA.get("set_mark"))
@@ -208,7 +207,7 @@ class SqliteSchema:
         """Say what is there. Changes nothing."""
         return await anyio.to_thread.run_sync(self._found)
 
-    async def apply(self, phases: Collection[Phase] = _ALL) -> list[Step]:
+    async def apply(self, phases: Collection[Phase] = BOTH) -> list[Step]:
         """Make the file where it is missing, and apply what is due. Raises SchemaTooNewError, ConfigurationError."""
         return await anyio.to_thread.run_sync(self._applied, phases)
 
