@@ -12,8 +12,6 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from persistence.errors import (
     ConfigurationError,
-    OutcomeUnknownError,
-    VectorStoreError,
     VectorStoreUnavailableError,
 )
 from persistence.records import Vector
@@ -22,7 +20,8 @@ from persistence.vector.qdrant.address import Address, parse
 from persistence.vector.qdrant.engine import Change, Fields, Found, Index, Shape
 from persistence.vector.qdrant.options import Options
 from persistence.vector.qdrant.remote_errors import translated
-from persistence.vector.qdrant.remote_values import found, in_requests, selected, to_filter
+from persistence.vector.qdrant.remote_sending import Request, send
+from persistence.vector.qdrant.remote_values import found, in_turns, operations, selected, to_filter
 from persistence.vector.qdrant.terms import Terms
 
 T = TypeVar("T")
@@ -194,16 +193,11 @@ class RemoteEngine:
         )
 
     async def change(self, collection: str, *changes: Change) -> None:
-        begun = False
-        for some in in_requests(changes):
-            try:
-                with translated(write=True):
-                    await self._there.batch_update_points(collection, some, wait=True, ordering=_ORDERING)
-            except VectorStoreError as error:
-                if begun:
-                    raise OutcomeUnknownError("Qdrant took a part of a write, and not the rest.") from error
-                raise
-            begun = True
+        async def put(request: Request) -> None:
+            with translated(write=True):
+                await self._there.batch_update_points(collection, operations(request), wait=True, ordering=_ORDERING)
+
+        await send(in_turns(changes), put)
 
     async def get(
         self, collection: str, ids: Sequence[str], fields: Fields = None, *, vectors: bool = False

@@ -11,8 +11,9 @@ from qdrant_client import models
 from persistence.vector.qdrant.engine import Change, Fields, Found, Point, Put, Upsert
 from persistence.vector.qdrant.terms import AnyOf, Either, Empty, Ids, Is, Not, Null, Term, Terms, Within
 
-#: About the most bytes of one request; a server takes 32 MB, where it is not told otherwise.
-_LARGEST = 12_000_000
+#: About the most bytes of one request. A server takes 32 MB, where it is not told otherwise; smaller ones can be made,
+#: taken in and applied side by side (docs/decisions/0025-large-writes-to-qdrant.md).
+_LARGEST = 4_000_000
 _NUMBER, _CHARACTER, _FIELDS = 25, 4, 4_000
 
 
@@ -58,14 +59,18 @@ def found(record: models.Record) -> Found:
     )
 
 
-def in_requests(changes: Sequence[Change]) -> Iterator[list[models.UpdateOperation]]:
-    """Yield the changes as requests that a server takes."""
-    parts = [part for change in changes for part in _parts(change)]
-    if parts and not any(isinstance(part, Upsert) for part in parts):
-        yield [_operation(part) for part in parts]
+def in_turns(changes: Sequence[Change]) -> Iterator[list[list[Change]]]:
+    """Yield turns, one after another to be sent; those of one turn are requests of which none has to wait."""
+    if changes and not any(isinstance(change, Upsert) for change in changes):
+        yield [list(changes)]
         return
-    for part in parts:
-        yield [_operation(part)]
+    for change in changes:
+        yield [[part] for part in _parts(change)]
+
+
+def operations(request: Sequence[Change]) -> list[models.UpdateOperation]:
+    """Return the changes of one request as a server takes them."""
+    return [_operation(change) for change in request]
 
 
 def _parts(change: Change) -> list[Change]:
