@@ -14,8 +14,16 @@ from persistence.graph.memory import FileGraph
 from persistence.vector.memory import FileStorage
 from persistence.vector.qdrant.embedded import EmbeddedEngine
 from tests.contract.vector.making import IN_MEMORY
+from tests.faults.at_k.table import tables
 from tests.faults.stores import Stores, StoresOnPostgres
 from tests.faults.truths import FileStores, QdrantStores, SqliteStores, SqliteStoresOnPostgres
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the tables that tests have noted rows of."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    for table in tables(one for report in reports if report.when == "call" for one in report.user_properties):
+        terminalreporter.write_line(table)
 
 
 @pytest.fixture

@@ -4,15 +4,14 @@ What has to hold whichever call it was: each memory is as it was or as it was to
 is listed; once all is quiet nothing is found; no task stays behind, and no lease of a single write.
 
 `make faults` tries every call in every way on every pair of stores, and prints the tables; `make test` every call in
-one way, in memory, and a few operations on servers.
+one way, in memory.
 """
 
 from __future__ import annotations
 
 import itertools
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,15 @@ from persistence.vector.sqlite import SqliteStore
 from sync import AsyncSyncService
 from tests.faults.at_k.operations import NONE_OF_THEM, OPERATIONS, Operation
 from tests.faults.at_k.places import Clock, Place, beside_memory, in_files, in_memory, on
-from tests.faults.at_k.table import in_virtual_time, shown, tried
+from tests.faults.at_k.table import PROPERTY, Row, in_virtual_time, tried
 from tests.faults.stores import GRAPHS, Stores
 
 #: Left to `make faults`: more of what others do, too.
 MORE = {"check, structure", "repair, structure", "repair, full", "repair, of a check"}
 QUICK = [(one, True) for one in OPERATIONS if one.name not in MORE]
 QUICK += [(one, False) for one in OPERATIONS if hasattr(AsyncPersistenceService, one.method)]
+Record = Callable[[str, object], None]
+Noted = Callable[[str, Row], None]
 #: Tried in `make test` on servers, too.
 FEW = ("store, replace", "store_many", "delete")
 
@@ -62,13 +63,24 @@ def test_each_call_goes_wrong_in_one_way(operation: Operation, registered: bool)
     assert in_virtual_time(lambda: tried(operation, _place(registered), quick=True)).wrong == []
 
 
+@pytest.fixture
+def noted(record_property: Record) -> Noted:
+    """Return what puts a row into a table of those that are printed at the end."""
+    return lambda title, row: record_property(PROPERTY, [title, asdict(row)])
+
+
+#: Each on stores of its own, so that what one leaves costs the others nothing.
+each = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+
+
 @pytest.mark.faults
+@each
 @pytest.mark.parametrize("registered", [True, False], ids=["registered", "projected"])
-def test_each_call_goes_wrong_in_every_way(registered: bool) -> None:  # noqa: FBT001  # as above
+def test_each_call_goes_wrong_in_every_way(registered: bool, operation: Operation, noted: Noted) -> None:  # noqa: FBT001  # as above
     """In memory, in whichever way whichever call of an operation goes wrong: the same."""
-    rows = [in_virtual_time(lambda one=one: tried(one, _place(registered))) for one in OPERATIONS]  # type: ignore[misc]  # mypy does not infer a default
-    sys.stdout.write(shown(f"memory, and a {'registered' if registered else 'projected'} graph in memory", rows))
-    assert [wrong for row in rows for wrong in row.wrong] == []
+    row = in_virtual_time(lambda: tried(operation, _place(registered)))
+    noted(f"memory, and a {'registered' if registered else 'projected'} graph in memory", row)
+    assert row.wrong == []
 
 
 # --- where time is real -----------------------------------------------------------------------------------------------
@@ -82,44 +94,52 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-async def _all(title: str, place: Place, operations: Sequence[Operation] = OPERATIONS, *, quick: bool = False) -> None:
-    rows = [await tried(operation, lambda: place, quick=quick) for operation in operations]
-    sys.stdout.write(shown(title, rows))
-    assert [wrong for row in rows for wrong in row.wrong] == []
-
-
 @pytest.mark.faults
-async def test_a_few_go_wrong_on_servers(stores: Stores, clock: Clock) -> None:
+@pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.name in FEW], ids=str)
+async def test_a_few_go_wrong_on_servers(operation: Operation, stores: Stores, clock: Clock) -> None:
     """On PostgreSQL and Neo4j, whichever call of a write or of a rebuild goes wrong: the same."""
-    await _all("pgvector, neo4j", on(stores, clock), [one for one in OPERATIONS if one.name in FEW], quick=True)
+    place = on(stores, clock)
+    assert (await tried(operation, lambda: place, quick=True)).wrong == []
 
 
 @pytest.mark.faults
+@each
 @pytest.mark.parametrize("stores", GRAPHS, indirect=True, ids=str)
-async def test_on_servers(stores: Stores, clock: Clock) -> None:
+async def test_on_servers(operation: Operation, stores: Stores, clock: Clock, noted: Noted) -> None:
     """On PostgreSQL and Neo4j, or PostgreSQL alone, in whichever way whichever call goes wrong: the same."""
-    await _all(f"{stores.vector().kind}, {stores.graph().kind}", on(stores, clock))
+    await _tried(operation, on(stores, clock), f"{stores.vector().kind}, {stores.graph().kind}", noted)
 
 
 @pytest.mark.faults
-async def test_in_files(tmp_path: Path, clock: Clock) -> None:
+@each
+async def test_in_files(operation: Operation, tmp_path: Path, clock: Clock, noted: Noted) -> None:
     """With truth and graph in files: the same."""
-    await _all("files", in_files(tmp_path, clock))
+    await _tried(operation, in_files(tmp_path, clock), "files", noted)
 
 
 @pytest.mark.faults
-async def test_on_sqlite_and_memory(tmp_path: Path, clock: Clock) -> None:
+@each
+async def test_on_sqlite_and_memory(operation: Operation, tmp_path: Path, clock: Clock, noted: Noted) -> None:
     """With truth in SQLite and a graph in memory: the same."""
-    await _all("sqlite, memory", beside_memory(lambda: SqliteStore(tmp_path / "truth.db"), clock))
+    place = beside_memory(lambda: SqliteStore(tmp_path / "truth.db"), clock)
+    await _tried(operation, place, "sqlite, memory", noted)
 
 
 @pytest.mark.faults
-async def test_on_qdrant_and_memory(tmp_path: Path, clock: Clock) -> None:
+@each
+async def test_on_qdrant_and_memory(operation: Operation, tmp_path: Path, clock: Clock, noted: Noted) -> None:
     """With truth in Qdrant's engine and a graph in memory: the same."""
     engine = EmbeddedEngine(tmp_path / "qdrant")
     await engine.open()
-    await _all("qdrant embedded, memory", beside_memory(lambda: QdrantStore(engine), clock))
+    place = beside_memory(lambda: QdrantStore(engine), clock)
+    await _tried(operation, place, "qdrant embedded, memory", noted)
     await engine.close()
+
+
+async def _tried(operation: Operation, place: Place, title: str, noted: Noted) -> None:
+    row = await tried(operation, lambda: place)
+    noted(title, row)
+    assert row.wrong == []
 
 
 # --- what would be seen ----------------------------------------------------------------------------------------------

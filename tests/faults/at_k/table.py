@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Coroutine, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from tests.faults.simulator.run import quietly
 
 T = TypeVar("T")
 
+#: The name under which a test's report has its row.
+PROPERTY = "at_k"
 #: A number for each case, so that each has tenants of its own.
 _NUMBERS = itertools.count(1)
 
@@ -75,3 +78,13 @@ def shown(title: str, rows: Sequence[Row]) -> str:
     calls, cases, waits = (sum(getattr(row, name) for row in rows) for name in ("calls", "cases", "waits"))
     head = [f"\n{title}", "| operation | calls | cases | leases run out | violations |", "| --- " * 5 + "|"]
     return "\n".join([*head, *map(str, [*rows, Row("all of them", calls, cases, waits, every)]), ""])
+
+
+def tables(properties: Iterable[tuple[str, Any]]) -> list[str]:
+    """Return a table of each pair of stores that tests noted a row of."""
+    noted: dict[str, list[Row]] = defaultdict(list)
+    for name, value in properties:
+        if name == PROPERTY:
+            title, row = value
+            noted[title].append(Row(**row))
+    return [shown(title, rows) for title, rows in noted.items()]
