@@ -61,18 +61,21 @@ def refused(folder: Path, error: type[PersistenceError], match: str = "", **give
 
 def test_asking_for_the_schema_makes_nothing(folder: Path) -> None:
     """The state of a folder that is not there, or of somebody else's, is 'no schema', and nothing is made."""
-    assert asyncio.run(make(f"qdrant://{folder}").schema_status()) == (0, 1)
+    state = asyncio.run(make(f"qdrant://{folder}").schema_state())
+    assert (state.version, state.known) == (0, 1)
     assert not folder.exists()
     folder.mkdir()
     (folder / "theirs").write_text("theirs")
-    assert asyncio.run(make(f"qdrant://{folder}").schema_status()) == (0, 1)
+    state = asyncio.run(make(f"qdrant://{folder}").schema_state())
+    assert (state.version, state.known) == (0, 1)
     assert [path.name for path in folder.iterdir()] == ["theirs"]
 
 
 def test_the_schema_of_a_store(folder: Path) -> None:
     """The state of a store that was made is its version."""
     opened(folder)
-    assert asyncio.run(make(f"qdrant://{folder}").schema_status()) == (1, 1)
+    state = asyncio.run(make(f"qdrant://{folder}").schema_state())
+    assert (state.version, state.known) == (1, 1)
 
 
 @pytest.mark.parametrize("theirs", ["meta.json", "collection/x/storage.sqlite", "raft_state.json", ".git/config"])

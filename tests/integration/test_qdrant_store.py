@@ -117,7 +117,8 @@ async def test_a_store_that_may_not_be_made(engine: RemoteEngine) -> None:
     with pytest.raises(SchemaMissingError):
         await QdrantStore(engine, auto_upgrade=False).open(model="test", dimension=DIMENSION)
     assert await engine.shape("diptych") is None
-    assert await QdrantStore(engine).schema_status() == (0, 1)
+    state = await QdrantStore(engine).schema_state()
+    assert (state.version, state.known) == (0, 1)
 
 
 async def test_an_old_server(client: AsyncQdrantClient, monkeypatch: pytest.MonkeyPatch) -> None:

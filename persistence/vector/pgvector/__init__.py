@@ -3,7 +3,7 @@
 from persistence.extras import needing
 
 with needing("pgvector"):
-    from persistence.vector.pgvector.migrate import PgVectorSchema, SchemaStatus, schema_status, upgrade
+    from persistence.vector.pgvector.migrate import PgVectorSchema
     from persistence.vector.pgvector.store import PgVectorStore
 
-__all__ = ["PgVectorSchema", "PgVectorStore", "SchemaStatus", "schema_status", "upgrade"]
+__all__ = ["PgVectorSchema", "PgVectorStore"]

@@ -23,13 +23,6 @@ _OLDEST_EXTENSION = (0, 8)
 _CONNECT_TIMEOUT = 5.0
 
 
-class SchemaStatus(NamedTuple):
-    """The schema's version, 0 where there is none, and the version that this code knows."""
-
-    version: int
-    known: int
-
-
 class Extension(NamedTuple):
     """The installed extension: its version, the schema it lies in, the oid of its type ``vector``."""
 
@@ -71,25 +64,6 @@ class PgVectorSchema:
             beside = () if extension is None else (extension.schema,)
             with _said(self._schema):
                 return await tables.revert(connection, Tables(self._schema, self._steps, beside), to)
-
-
-async def schema_status(
-    url: str, *, schema: str = "diptych", connect_timeout: float = _CONNECT_TIMEOUT
-) -> SchemaStatus:
-    """Say which version of the schema is there. Changes nothing."""
-    found = await PgVectorSchema(url, schema=schema, connect_timeout=connect_timeout).state()
-    return SchemaStatus(found.version, found.known)
-
-
-async def upgrade(url: str, *, schema: str = "diptych", connect_timeout: float = _CONNECT_TIMEOUT) -> tuple[int, int]:
-    """Make the schema, or bring it up to date in both phases; return the versions before and after.
-
-    Raises SchemaTooNewError, ConfigurationError (no extension, no privilege).
-    """
-    own = PgVectorSchema(url, schema=schema, connect_timeout=connect_timeout)
-    applied = await own.apply()
-    after = (await own.state()).version
-    return (applied[0].version - 1 if applied else after), after
 
 
 async def ensure(

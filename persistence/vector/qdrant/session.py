@@ -21,13 +21,6 @@ ROUNDS = 16
 PAGE = 1_000
 
 
-class SchemaStatus(NamedTuple):
-    """The layout's version, 0 where there is none, and the version that this code knows."""
-
-    version: int
-    known: int
-
-
 #: What a write asks of the store's own point.
 LIMITS = ("floor", "graph_id")
 

@@ -17,7 +17,7 @@ from persistence.vector.qdrant.feed import Feed
 from persistence.vector.qdrant.layout import INFO
 from persistence.vector.qdrant.outbox import Outbox
 from persistence.vector.qdrant.runs import Runs
-from persistence.vector.qdrant.session import SCHEMA_VERSION, SchemaStatus, any_memory
+from persistence.vector.qdrant.session import SCHEMA_VERSION, any_memory
 from persistence.vector.qdrant.terms import Ids
 from persistence.vector.qdrant.tombstones import Tombstones
 from persistence.vector.qdrant.transfer import Transfers
@@ -72,11 +72,6 @@ class QdrantStore(Checking, Feed, Writes, Transfers, Outbox, Tombstones, Runs, B
                 await self._give_up_load()
         finally:
             await self._engine.close()
-
-    async def schema_status(self) -> SchemaStatus:
-        """Say which version of the layout is there (0: there is none), and which this code knows; nothing is made."""
-        found = await self.schema_state()
-        return SchemaStatus(found.version, found.known)
 
     async def schema_state(self) -> SchemaState:
         """Say whether this code can work with the layout that is there; nothing is made."""

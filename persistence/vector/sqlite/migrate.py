@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import anyio.to_thread
 
@@ -40,13 +39,6 @@ _WAL, _JOURNAL_LIMIT = Queries("session").get("wal"), Queries("session").get("jo
 
 Steps = Sequence[Migration]
 _NOT_MADE = "has not been made"
-
-
-class SchemaStatus(NamedTuple):
-    """The schema's version, 0 where there is none, and the version that this code knows."""
-
-    version: int
-    known: int
 
 
 def admit(path: Path, *, auto_upgrade: bool) -> None:
@@ -230,19 +222,3 @@ class SqliteSchema:
         admit(self._path, auto_upgrade=False)
         with closing(Session(self._path, BUSY_TIMEOUT)) as session:
             return session.write(lambda own: _revert(own, self._steps, to), "full")
-
-
-async def schema_status(path: str | Path) -> SchemaStatus:
-    """Say which version of the schema a file holds. Changes nothing."""
-    found = await SqliteSchema(path).state()
-    return SchemaStatus(found.version, found.known)
-
-
-async def upgrade(path: str | Path) -> tuple[int, int]:
-    """Make the schema, or bring it up to date in both phases; return the versions before and after.
-
-    Raises SchemaTooNewError, ConfigurationError (the file is not ours).
-    """
-    own = SqliteSchema(path)
-    applied, after = await own.apply(), (await own.state()).version
-    return (applied[0].version - 1 if applied else after), after
