@@ -206,10 +206,9 @@ class Check:
                     async for found in self._counted():
                         yield found
                     return
-                wanted, parts = await scan.narrowed(self.pair, wanted, sizes, parts)
-                async for keys in scan.suspects(self.pair, self.scope.user_id, parts, wanted.bits):
-                    for drift in [await confirm(self.pair, some) for some in _some(keys)]:
-                        yield Found(drift)
+                async for keys in scan.below(self.pair, wanted, sizes, parts):
+                    for some in _some(keys):
+                        yield Found(await confirm(self.pair, some))
             except UNREADABLE as error:
                 self._unreadable(error)
             else:

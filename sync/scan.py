@@ -27,10 +27,10 @@ STEP_BITS = 6
 FEW_ROWS = 1_000
 #: What summing a row up in its store costs, beside reading it: measured 1.5 and 24 microseconds.
 SUMMED = 1 / 16
-#: Bits by which prefixes are made longer at once, at most: 262,144 sums of each store.
+#: Bits by which prefixes are made longer at once, at most: 262,144 sums of each store, in pieces.
 MOST_STEPS = 6
-#: Rows of both sides that are held at once.
-ROWS_AT_ONCE = 20_000
+#: Rows of both sides, and sums of each, that are held at once: some 20 MB.
+ROWS_AT_ONCE, SUMS_AT_ONCE = 20_000, 32_768
 
 Sums = Mapping[int, BucketSum]
 
@@ -75,10 +75,22 @@ class Wanted:
         """Buckets of one prefix."""
         return 1 << (BUCKET_BITS - self.bits)
 
+    @property
+    def prefixes(self) -> int:
+        """Prefixes that the span has."""
+        return (self.span.high - self.span.low) // self.width
+
     def readable(self) -> list[Span]:
-        """Divide the span, between prefixes, into parts that can be held at once."""
-        parts = max(1, -(-self.rows // ROWS_AT_ONCE))
-        step = max(1, (self.span.high - self.span.low) // self.width // parts) * self.width
+        """Divide the span, between prefixes, into parts whose rows can be held at once."""
+        return self._divided(-(-self.rows // ROWS_AT_ONCE))
+
+    def summable(self) -> list[Wanted]:
+        """Divide it, between prefixes, so that the sums of each can be held at once."""
+        spans = self._divided(-(-min(self.prefixes, self.rows) // SUMS_AT_ONCE))
+        return [replace(self, span=span, rows=-(-self.rows // len(spans))) for span in spans]
+
+    def _divided(self, parts: int) -> list[Span]:
+        step = max(1, self.prefixes // max(1, parts)) * self.width
         return [Span(low, min(low + step, self.span.high)) for low in range(self.span.low, self.span.high, step)]
 
 
@@ -112,12 +124,22 @@ async def compare(pair: Compared, wanted: Wanted) -> tuple[Sizes, list[Part]]:
     return sizes, [_part(prefix, wanted.width, vector, graph) for prefix in sorted(_differing(vector, graph))]
 
 
-async def narrowed(pair: Compared, wanted: Wanted, sizes: Sizes, parts: list[Part]) -> tuple[Wanted, list[Part]]:
-    """Compare once more by longer prefixes, where many parts differ: reading all of their rows would cost more."""
-    if not all(pair.aggregates):
-        return wanted, parts
-    finer = replace(wanted, bits=finer_bits(wanted, sizes, len(parts), sum(part.rows for part in parts)))
-    return (wanted, parts) if finer == wanted else (finer, (await compare(pair, finer))[1])
+async def below(pair: Compared, wanted: Wanted, sizes: Sizes, parts: Sequence[Part]) -> AsyncGenerator[list[Key]]:
+    """Yield the memories that differ below the parts of a comparison that do, some at a time.
+
+    Where many parts differ, reading all of their rows would cost more than comparing once more by longer prefixes.
+    """
+    finer = wanted
+    if all(pair.aggregates):
+        finer = replace(wanted, bits=finer_bits(wanted, sizes, len(parts), sum(part.rows for part in parts)))
+    if finer == wanted:
+        async for keys in suspects(pair, wanted.user_id, parts, wanted.bits):
+            yield keys
+        return
+    for piece in finer.summable():
+        _, differing = await compare(pair, piece)
+        async for keys in suspects(pair, wanted.user_id, differing, finer.bits):
+            yield keys
 
 
 def finer_bits(wanted: Wanted, sizes: Sizes, differing: int, rows: int) -> int:
@@ -127,7 +149,7 @@ def finer_bits(wanted: Wanted, sizes: Sizes, differing: int, rows: int) -> int:
     """
     if not differing:
         return wanted.bits
-    both, prefixes = sizes.vector + sizes.graph, (wanted.span.high - wanted.span.low) // wanted.width
+    both, prefixes = sizes.vector + sizes.graph, wanted.prefixes
     drifts = _drifts(differing, prefixes)
 
     def cost(step: int) -> float:

@@ -30,11 +30,11 @@ class Unlike(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What a comparison of sums says: sizes, the parts that differ, and the bits by which they were divided."""
+    """What a comparison of sums says: sizes, and the parts that differ."""
 
+    wanted: scan.Wanted
     sizes: scan.Sizes
     parts: list[scan.Part]
-    bits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ async def compared(stores: Stores, user_id: str | None, batch: int) -> Compariso
     sums = await summed(stores, user_id)
     behind = others = 0
     example: Key | None = None
-    async with aclosing(differing(stores, user_id, sums, batch)) as pages:
+    async with aclosing(differing(stores, sums, batch)) as pages:
         async for page in pages:
             ahead = [one.key for one in page if not one.behind]
             others += len(ahead)
@@ -68,14 +68,12 @@ async def summed(stores: Stores, user_id: str | None) -> Sums:
     most = max((await stores.truth(count)).value or 0, (await stores.copy(count)).value or 0)
     bits = scan.bits_for(user_id, most)
     wanted = scan.Wanted(user_id, EVERYTHING, bits, most)
-    sizes, parts = await scan.compare(stores, wanted)
-    wanted, parts = await scan.narrowed(stores, wanted, sizes, parts)
-    return Sums(sizes, parts, wanted.bits)
+    return Sums(wanted, *await scan.compare(stores, wanted))
 
 
-async def differing(stores: Stores, user_id: str | None, sums: Sums, batch: int) -> AsyncGenerator[list[Unlike]]:
+async def differing(stores: Stores, sums: Sums, batch: int) -> AsyncGenerator[list[Unlike]]:
     """Yield what differs, some at a time; what came to agree meanwhile is left out."""
-    async with aclosing(scan.suspects(stores, user_id, sums.parts, sums.bits)) as suspects:
+    async with aclosing(scan.below(stores, *sums)) as suspects:
         async for keys in suspects:
             for start in range(0, len(keys), batch):
                 yield await _looked_at(stores, keys[start : start + batch])

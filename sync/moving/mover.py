@@ -122,7 +122,7 @@ class Mover:
         """Copy what differs now; return how many memories and tombstones that were."""
         copied = 0
         sums = await summed(self._stores, self._user_id)
-        async with aclosing(differing(self._stores, self._user_id, sums, self._batch)) as pages:
+        async with aclosing(differing(self._stores, sums, self._batch)) as pages:
             async for page in pages:
                 copied += await self._bring(page)
                 self._progress("catch_up", self.moved.copied + self.moved.deleted)

@@ -8,7 +8,7 @@ from persistence.ports.checking import EVERYTHING, BucketSum, GraphHead, Head, S
 from persistence.ports.runs import Kind
 from sync.compare import classify, visible
 from sync.orphans import allowed
-from sync.scan import Sizes, Wanted, finer_bits, slices
+from sync.scan import SUMS_AT_ONCE, Sizes, Wanted, finer_bits, slices
 
 LIVE, GONE, NOTHING, LISTED = (
     Standing(5, 77, pending=False),
@@ -91,3 +91,15 @@ def test_many_differing_prefixes_are_compared_more_finely(memories, differing, b
     rows = differing * 2 * memories // 4_096
     wanted = Wanted(None, EVERYTHING, 12, memories)
     assert finer_bits(wanted, Sizes(memories, memories), differing, rows) == bits
+
+
+@pytest.mark.parametrize(
+    ("bits", "rows", "pieces"), [(18, 1_000_000, 8), (18, 100_000, 4), (15, 1_000_000, 1), (18, 0, 1)]
+)
+def test_many_sums_are_asked_for_in_pieces(bits: int, rows: int, pieces: int) -> None:
+    """A comparison of many prefixes is divided between them, so that no answer is large, and nothing is left out."""
+    every = Wanted("ann", EVERYTHING, bits, rows).summable()
+    assert len(every) == pieces
+    assert (every[0].span.low, every[-1].span.high) == (0, 2**24)
+    assert all(before.span.high == after.span.low for before, after in itertools.pairwise(every))
+    assert all(min(one.prefixes, one.rows) <= SUMS_AT_ONCE and one.user_id == "ann" for one in every)
