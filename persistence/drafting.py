@@ -186,7 +186,8 @@ def _assemble(
     ]
 
 
-def _prepared(draft: MemoryDraft, vector: Vector, extraction: Extraction | None, mode: WriteMode) -> Prepared:
+def _prepared(draft: MemoryDraft, vector: Vector, found: Extraction | None, mode: WriteMode) -> Prepared:
+    extraction = found.held(draft.user_id) if found else None
     entities: tuple[Entity, ...] = extraction.entities if extraction else draft.entities or ()
     relationships: tuple[Relationship, ...] = extraction.relationships if extraction else draft.relationships or ()
     write = MemoryWrite(

@@ -62,5 +62,6 @@ def _changed(memories: Sequence[Memory], extractions: Sequence[Extracted]) -> li
 
 
 def _anew(memory: Memory, extraction: Extracted) -> Prepared:
-    said = {"entities": extraction.entities, "relationships": extraction.relationships}
+    held = extraction.held(memory.user_id)
+    said = {"entities": held.entities, "relationships": held.relationships}
     return rewrite(memory.model_copy(update=said), memory.version)

@@ -120,7 +120,7 @@ async def _backed_up_under_load(stores: Stores, number: int, path: Path) -> tupl
     async with stores.service(enable_relay=True) as memories:
         await _load(memories, number)
         async with Writers(memories, min(SPAN, number)).at_work() as writers:
-            await writers.some(number // 100)
+            await writers.some(max(20, number // 100))
             before, began = dict(writers.acknowledged), writers.done
             report = await backed_up(memories.parts.truth.store, path)
             return report.name, before, writers.done - began
@@ -165,7 +165,7 @@ async def _tried(stores: Stores, another: StoresOnPostgres, tmp_path: Path, numb
 
 async def test_a_pair_comes_back(stores: Stores, another: StoresOnPostgres, tmp_path: Path) -> None:
     """All that was acknowledged before is there, the rebuilt graph is in step, and a damaged backup writes nothing."""
-    await _tried(stores, another, tmp_path, 1_000)
+    await _tried(stores, another, tmp_path, 300)
 
 
 @pytest.mark.long
