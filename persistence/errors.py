@@ -43,7 +43,7 @@ repeated in the message, because drivers put connection strings and parameters t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 MAX_SHOWN = 60
@@ -51,17 +51,43 @@ MAX_SHOWN = 60
 
 def shorten(value: object) -> str:
     """Return ``repr(value)``, cut to ``MAX_SHOWN`` characters, safe to print."""
-    text = _shown(value[: MAX_SHOWN * 2] if isinstance(value, str | bytes | list | tuple) else value)
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    text = _shown(value).encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
 
 
 def _shown(value: object) -> str:
-    """Return ``repr(value)``; the type of what has none: nested too deeply, too many digits, an object's own defect."""
+    """Return the beginning of ``repr(value)``; the type of what has none: too many digits, an object's own defect."""
+    text = ""
     try:
-        return repr(value)
+        for piece in _pieces(value):
+            text += piece
+            if len(text) > MAX_SHOWN:
+                break
     except Exception:  # noqa: BLE001  # a refusal must not fail because of what it refuses
         return f"<{type(value).__name__}>"
+    return text
+
+
+def _pieces(value: object) -> Iterator[str]:
+    """Yield ``repr(value)`` as it is made, so that of what is large or deep only the beginning costs anything."""
+    if isinstance(value, str | bytes | tuple):
+        yield repr(value[: MAX_SHOWN * 2])
+    elif type(value) is dict:
+        yield "{"
+        for place, (key, inner) in enumerate(value.items()):
+            yield ", " if place else ""
+            yield from _pieces(key)
+            yield ": "
+            yield from _pieces(inner)
+        yield "}"
+    elif type(value) is list:
+        yield "["
+        for place, inner in enumerate(value):
+            yield ", " if place else ""
+            yield from _pieces(inner)
+        yield "]"
+    else:
+        yield repr(value)
 
 
 class PersistenceError(Exception):

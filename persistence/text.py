@@ -7,7 +7,7 @@ Postgres holds no NUL in text, UTF-8 no lone surrogate, Neo4j no nested map in a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any
@@ -17,6 +17,8 @@ from pydantic_core import PydanticCustomError
 
 MAX_NAME = 255
 MAX_DEPTH = 32
+#: Values of one object, those in lists and objects below counted: what is looked at one by one is bounded.
+MAX_VALUES = 10_000
 INT64 = range(-(2**63), 2**63)
 
 #: Labels and relationship types that the graph keeps for itself (design section 4).
@@ -95,7 +97,28 @@ def _check_key(key: Any) -> str:
 def _check_object(value: Any) -> dict[str, Any]:
     if not isinstance(value, (dict, Mapping)):
         raise refuse("it must be a JSON object")
+    _check_size(value)
     return dict(check_json(value)) if value else {}
+
+
+def _check_size(value: Mapping[str, Any]) -> None:
+    """Count values, a level after another, before any of them is looked at."""
+    level: list[Any] = [value]
+    seen = 0
+    for _ in range(MAX_DEPTH):
+        below = [_inner(item) for item in level]
+        seen += sum(map(len, below))
+        if seen > MAX_VALUES:
+            raise refuse(f"it may hold {MAX_VALUES:,} values at most, those in lists and objects counted")
+        level = [item for inner in below for item in inner]
+
+
+def _inner(item: Any) -> Collection[Any]:
+    if isinstance(item, str):
+        return ()
+    if isinstance(item, (dict, Mapping)):
+        return item.values()
+    return item if isinstance(item, list | tuple) else ()
 
 
 def _check_properties(value: Any) -> dict[str, Any]:

@@ -10,6 +10,16 @@ import re
 import psycopg
 import pytest
 
+from persistence import PersistenceConfig
+from persistence.records import MAX_ENTITIES, MAX_IDENTITY, MAX_RELATIONSHIPS
+from persistence.text import (
+    MAX_DEPTH,
+    MAX_NAME,
+    MAX_VALUES,
+    RESERVED_PREFIX,
+    RESERVED_PROPERTIES,
+    RESERVED_TYPES,
+)
 from sync import Event
 from tests.conftest import neo4j_driver
 from tests.docs.blocks import ROOT
@@ -43,6 +53,17 @@ def test_every_alert_is_listed():
     """docs/reference/json.md names every event that a webhook may be sent."""
     page = (REFERENCE / "json.md").read_text("utf-8")
     assert [event for event in Event if f"`{event.value}`" not in page] == []
+
+
+def test_every_limit_of_a_memory_is_listed():
+    """docs/reference/json.md says how much of each a memory may hold, as the code has it."""
+    page = (REFERENCE / "json.md").read_text("utf-8")
+    table = page.partition("## What a memory may hold")[2].partition("## A full export")[0]
+    content = PersistenceConfig.model_fields["max_content_bytes"].default
+    limits = (MAX_NAME, content, MAX_ENTITIES, MAX_RELATIONSHIPS, MAX_IDENTITY, MAX_VALUES, MAX_DEPTH)
+    assert [limit for limit in limits if f"{limit:,}" not in table] == []
+    names = RESERVED_TYPES | RESERVED_PROPERTIES | {RESERVED_PREFIX}
+    assert [name for name in names if f"`{name}`" not in table] == []
 
 
 @pytest.mark.parametrize("page", ["docs/reference/tables.md"])

@@ -81,3 +81,25 @@ def test_what_is_shown_is_short(value):
 def test_what_is_shown_can_be_printed():
     """Lone surrogates and control characters are shown escaped."""
     assert shorten("a\ud800\0\x1b[31m").encode().isascii()
+
+
+def test_of_what_is_large_only_the_beginning_is_written_down() -> None:
+    """A refusal of a long and nested value writes down as much of it as it shows, and no more."""
+    written = 0
+
+    class Item:
+        def __repr__(self) -> str:
+            nonlocal written
+            written += 1
+            return "x"
+
+    value = {"many": [[Item()] * 1_000] * 1_000}
+    shown = str(InvalidInputError("metadata", value, "no"))
+    assert shown.startswith("metadata: {'many': [[x, x, ")
+    assert written < MAX_SHOWN
+
+
+@pytest.mark.parametrize("value", [{}, [], (), {"a": [1, (2,), {"b": None}]}, "it's", b"it", [["x"] * 3], 1.5])
+def test_what_is_short_is_written_down_whole(value: object) -> None:
+    """A short value is shown as Python shows it."""
+    assert shorten(value) == repr(value)

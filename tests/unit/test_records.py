@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from persistence.errors import MAX_SHOWN, InvalidInputError
 from persistence.records import MAX_ENTITIES, Entity, Memory, MemoryDraft, MemoryPatch, normalise, validated
+from persistence.text import MAX_VALUES
 from tests.unit.strategies import DRAFTS, NAMES
 
 GOOD = {"user_id": "u1", "content": "Ada works at Babbage & Co."}
@@ -207,6 +208,27 @@ def test_too_many_entities_are_refused():
     """A memory has 1,000 entities at most."""
     many = [{"name": f"e{i}", "type": "T"} for i in range(MAX_ENTITIES + 1)]
     assert refused(entities=many).field == "entities"
+
+
+@pytest.mark.parametrize("shape", ["list", "object", "nested"])
+@pytest.mark.parametrize("field", ["metadata", "properties"])
+def test_values_of_an_object_are_bounded(field: str, shape: str) -> None:
+    """Metadata, and properties, hold 10,000 values at most, wherever in them they are; one more is refused."""
+
+    def given(number: int) -> object:
+        shapes = {
+            "list": {"a": [0] * (number - 1)},
+            "object": {f"k{i}": 0 for i in range(number)},
+            "nested": {"a": {"b": [[0] * (number - 3)]}},
+        }
+        if field == "metadata":
+            return validated(MemoryDraft, {"user_id": "a", "content": "b", "metadata": shapes[shape]})
+        return validated(Entity, {"name": "a", "type": "T", "properties": shapes[shape]})
+
+    if (field, shape) != ("properties", "nested"):
+        given(MAX_VALUES)
+    with pytest.raises(InvalidInputError, match="10,000 values at most"):
+        given(MAX_VALUES + 1)
 
 
 def test_unknown_fields_are_refused():
