@@ -123,6 +123,7 @@ $(STAMP): requirements.lock pyproject.toml
 	  if $$name -c '$(IS_NEW)' >/dev/null 2>&1; then python=$$name; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then echo "Python 3.11 or newer is needed, and there is none on the PATH." >&2; exit 1; fi; \
+	echo "Setting up $(VENV); it takes a minute or two, once." >&2; \
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $$python -m venv --clear $(VENV)
 	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q --disable-pip-version-check uv
 	@VIRTUAL_ENV="$$PWD/$(VENV)" $(BIN)/uv pip install -q --compile-bytecode -r requirements.lock

@@ -299,5 +299,7 @@ def first_fault(error: ValidationError) -> InvalidInputError:
     field = ""
     for step in fault["loc"]:
         field += f"[{step}]" if isinstance(step, int) else f".{step}" if field else str(step)
+    if fault["type"] == "missing":  # whose input is all that stands around it
+        return InvalidInputError(field, None, "it has to be given")
     message = fault["msg"][:1].lower() + fault["msg"][1:]
     return InvalidInputError(field or "input", fault["input"], message)

@@ -1,7 +1,7 @@
 """What is recognised by its spelling alone: e-mail addresses, URLs, paths, @mentions, #tags, issue numbers.
 
 Every repetition is bounded or possessive, and nothing begins in the middle of a word: the time is linear in the
-length of the text, whatever it holds.
+length of the text, whatever it holds. Groups are repeated in atomic groups, as in ``names``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _MARKS = re.compile(
     | (?P<Issue>   (?<![\w\#&/]) \#\d{{1,9}}+ (?!\w) )
     | (?P<Tag>     (?<![\w\#&/]) \#[^\W\d_][\w-]{{0,99}}+ (?!\w) )
     | (?P<Mention> (?<![\w@/.]) @[A-Za-z0-9_][A-Za-z0-9_-]{{0,38}}+ (?![\w(@/]|\.\w) )
-    | (?P<Path>    (?<![\w/\\.~@:-]) (?:[A-Za-z]:\\|~/|\.{{1,2}}/|/)?+ [\w.@+-]{{1,255}}+
-                   (?:[/\\][\w.@+-]{{1,255}}+){{1,64}}+ /?+ )
-    | (?P<Name>    (?<![\w/\\.~@:-]) [\w+-]{{1,100}}+ (?:\.[\w+-]{{1,100}}+){{1,4}}+ )
+    | (?P<Path>    (?<![\w/\\.~@:-]) (?>(?:[A-Za-z]:\\|~/|\.{{1,2}}/|/)?) [\w.@+-]{{1,255}}+
+                   (?>(?:[/\\][\w.@+-]{{1,255}}+){{1,64}}) /?+ )
+    | (?P<Name>    (?<![\w/\\.~@:-]) [\w+-]{{1,100}}+ (?>(?:\.[\w+-]{{1,100}}+){{1,4}}) )
     """,
     re.VERBOSE,
 )

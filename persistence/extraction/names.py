@@ -2,6 +2,8 @@
 
 A capital alone is no evidence, since every sentence begins with one: a person has two capitalised words, a title, an
 e-mail address beside the name, or a verb such as "works at". A name that is only probable is left out.
+
+Groups are repeated in atomic groups, not possessively: before 3.11.5 Python kept the start of a repetition that failed.
 """
 
 from __future__ import annotations
@@ -15,30 +17,30 @@ from persistence.extraction.marks import EMAIL
 # Upper case of the Latin, Greek and Cyrillic scripts; ``re`` has no class for it.
 _UPPER = "".join(chr(code) for code in range(0x41, 0x530) if chr(code).isupper())
 _BEFORE = r"(?<![\w'\u2019.@#/&-])"
-_CAPITALISED = rf"[{_UPPER}](?:[^\W_]|['\u2019-](?=[^\W\d_]))*+"
+_CAPITALISED = rf"[{_UPPER}](?>(?:[^\W_]|['\u2019-](?=[^\W\d_]))*)"
 _INITIAL = rf"[{_UPPER}]\.(?= )"
 _PARTICLE = rf"(?:van|von|de|da|di|du|la|le|bin|al|der|den|del)(?= (?:[{_UPPER}]|der |den |la ))"
 _PART = rf"(?:{_INITIAL}|{_CAPITALISED})"
-_PERSON = rf"{_PART}(?: (?:{_PART}|{_PARTICLE})){{0,5}}+"
+_PERSON = rf"{_PART}(?>(?: (?:{_PART}|{_PARTICLE})){{0,5}})"
 _TITLE = r"(?:Mr|Mrs|Ms|Dr|Prof|Professor|Sir|Dame|Lady|Lord|Herr|Frau|Mme|Captain|President|Judge)\.?"
 _HEAD = r"(?:University|Institute|Academy|College|School|Bank|Museum|Ministry|Department|Bureau|Church|Society)"
 _JOINER = r"(?: & |, (?=(?:Inc|Ltd|LLC|GmbH|Corp)\b)| )"
 _ORGANISATION = (
-    rf"(?:{_HEAD} (?:of|for) (?:the )?{_CAPITALISED}(?: {_CAPITALISED}){{0,3}}+"
-    rf"|{_CAPITALISED}(?:{_JOINER}{_CAPITALISED}){{0,7}}+)"
+    rf"(?:{_HEAD} (?:of|for) (?:the )?{_CAPITALISED}(?>(?: {_CAPITALISED}){{0,3}})"
+    rf"|{_CAPITALISED}(?>(?:{_JOINER}{_CAPITALISED}){{0,7}}))"
 )
 
 _SEQUENCE = re.compile(
     rf"{_BEFORE}(?:{_TITLE} (?P<titled>{_PERSON})"
-    rf"|(?P<headed>{_HEAD} (?:of|for) (?:the )?{_CAPITALISED}(?: {_CAPITALISED}){{0,3}}+)"
-    rf"|(?P<joined>{_PART}(?:(?:{_JOINER}(?:{_PART}))|(?: {_PARTICLE})){{1,12}}+))"
+    rf"|(?P<headed>{_HEAD} (?:of|for) (?:the )?{_CAPITALISED}(?>(?: {_CAPITALISED}){{0,3}}))"
+    rf"|(?P<joined>{_PART}(?>(?:(?:{_JOINER}(?:{_PART}))|(?: {_PARTICLE})){{1,12}})))"
 )
 _ADDRESSED = re.compile(rf"{_BEFORE}(?P<person>{_PERSON}) ?[<(](?P<email>{EMAIL})[>)]")
 _VERB = re.compile(r" (?:work(?:s|ed|ing)|employed|founded|knows) ")
 _STATED = re.compile(
-    rf"{_BEFORE}(?P<person>{_PERSON})(?: (?:now|also|once))?+ "
+    rf"{_BEFORE}(?P<person>{_PERSON})(?>(?: (?:now|also|once))?) "
     rf"(?:(?:(?P<works>works|worked|is working|was working) (?:at|for)|(?P<employed>is employed|was employed) (?:at|by)"
-    rf"|(?P<founded>founded)) (?:the )?+(?P<organisation>{_ORGANISATION})"
+    rf"|(?P<founded>founded)) (?>(?:the )?)(?P<organisation>{_ORGANISATION})"
     rf"|(?P<knows>knows) (?P<other>{_PERSON}))"
 )
 _RELATIONS = {"works": "WORKS_AT", "employed": "WORKS_AT", "founded": "FOUNDED", "knows": "KNOWS"}

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 PATIENCE = 10.0
@@ -52,9 +53,23 @@ def _is_locked(file: Path) -> bool:
 
 def _family(pid: int) -> list[int]:
     """Return the process and its children; a stopped child does not see that its parent has died."""
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True)  # noqa: S607
-    pairs = [tuple(map(int, line.split())) for line in listing.stdout.splitlines()]
-    return [pid, *(child for child, parent in pairs if parent == pid)]
+    return [pid, *(child for child, parent in _processes() if parent == pid)]
+
+
+def _processes() -> Iterator[tuple[int, int]]:
+    """Yield each process with its parent: a small Linux has no `ps`, other systems have no /proc."""
+    if not Path("/proc/self/stat").exists():
+        listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True)  # noqa: S607
+        for line in listing.stdout.splitlines():
+            child, parent = map(int, line.split())
+            yield child, parent
+        return
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            said = (folder / "stat").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            continue
+        yield int(folder.name), int(said.rpartition(b")")[2].split()[1])
 
 
 def _kill(pid: int) -> None:

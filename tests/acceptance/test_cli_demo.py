@@ -20,6 +20,7 @@ def test_the_demo_tells_itself_on_the_embedded_default(bare):
         assert "✗" not in ran.out
         assert "\x1b" not in ran.out
         assert "all as they should be" in ran.out
+        assert "$ diptych local down" in ran.out
         again = check(bare("demo", "--json"), steps=9)
         assert again["duration_ms"] < 30_000
         drift = again["steps"][8]["facts"]

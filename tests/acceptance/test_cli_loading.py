@@ -46,13 +46,13 @@ def test_what_needs_no_command_loads_none(bare, flag):
     [
         (("memory://", "none://"), set()),
         (("sqlite:///truth.db", "none://"), set()),
-        (("qdrant:///points", "memory://"), {"qdrant_edge"}),
+        (("qdrant://{folder}/points", "memory://"), {"qdrant_edge"}),
     ],
     ids=["memory", "sqlite", "qdrant"],
 )
 def test_a_command_loads_its_own_backend_alone(bare, urls, needed):
     """A command loads the client of the backend that it opens, of no other one, and nothing that a server needs."""
-    vector, graph = urls
+    vector, graph = (url.format(folder=bare.folder) for url in urls)
     seen = loaded(bare, "store", "Ada met Babbage.", "--user", "ada", "--vector-url", vector, "--graph-url", graph)
     assert seen & (DRIVERS | EXTRAS) == needed
 

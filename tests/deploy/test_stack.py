@@ -22,7 +22,10 @@ from tests.deploy.compose import ROOT
 from tests.deploy.conftest import NAME, STARTED, Host
 
 PAGE = ROOT / "docs" / "how-to" / "deploy.md"
-_BLOCK = re.compile(r"^## (?P<title>[^\n]+)$|^```console\n(?P<lines>.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^## (?P<title>[^\n]+)$|^<!-- not run: [^\n]+ -->\n```.*?^```$|^```console\n(?P<lines>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 pytestmark = [pytest.mark.timeout(240), pytest.mark.long]
 
 

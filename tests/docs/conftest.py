@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.conftest import watched
+from tests.conftest import installed, missing, watched
 from tests.docs import forking
 from tests.docs.blocks import ROOT, blocks
 from tests.docs.running import Page
@@ -92,6 +93,9 @@ def environment(page: str, tmp_path: Path, programs: Path, request: pytest.Fixtu
 @pytest.fixture
 def places(page: str, request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str) -> dict[str, str]:
     """Give what stands for the page's examples; a Neo4j is started only for a page that names one."""
+    wants_curl = any("$ curl " in block.text for block in blocks(page))
+    if wants_curl and shutil.which("curl") is None and (why := installed("curl")):
+        missing(f"The page's commands need curl. {why}")
     for folder in FOLDERS:
         (tmp_path / folder[1:]).mkdir(parents=True)
     found = {

@@ -20,6 +20,7 @@ NOT_RUN = {
     "docs/how-to/back-up.md": 1,
     "docs/how-to/observe.md": 1,
     "docs/how-to/serve.md": 1,
+    "docs/tutorial.md": 1,
 }
 
 

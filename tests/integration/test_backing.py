@@ -343,3 +343,16 @@ async def test_what_can_be_said_comes_back(tmp_path: Path) -> None:
     assert memories == [one]
     assert isinstance(memories[0], Memory)
     assert stones == [Tombstone("b", "gone", 7)]
+
+
+async def test_of_several_truths_none_is_chosen(tmp_path: Path) -> None:
+    """A folder with backups of two truths is refused, both told; the newest may be of the truth that was just made."""
+    async with opened(elsewhere) as lost, opened(elsewhere) as new:
+        await fill(lost, 3)
+        await backed_up(lost, tmp_path)
+        full = await backed_up(lost, tmp_path)
+        empty = await backed_up(new, tmp_path)
+        with pytest.raises(BackupError, match=rf"2 truths.*{full.name} \(memories: 6\) and {empty.name} \("):
+            await restore(new, tmp_path, config=CONFIG)
+        assert (await restore(new, tmp_path / full.name, config=CONFIG)).in_step
+        assert (await dump(new))[0] == (await dump(lost))[0]

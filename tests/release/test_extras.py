@@ -91,10 +91,11 @@ COMMANDS = {
     ),
     "neo4j": ("neo4j", ("status", "--vector-url", "memory://", "--graph-url", "neo4j://127.0.0.1:1"), {}),
     "qdrant server": ("qdrant", ("status", "--vector-url", "qdrant://127.0.0.1:1", "--graph-url", "none://"), {}),
-    "qdrant folder": ("qdrant", ("status", "--vector-url", "qdrant:///points", "--graph-url", "none://"), {}),
+    "qdrant folder": ("qdrant", ("status", "--vector-url", "qdrant://{home}/points", "--graph-url", "none://"), {}),
     "serve": ("api", ("serve", *IN_MEMORY, "--host", "192.0.2.1"), {}),
     "worker": ("api", ("worker", "--metrics-port", "0", "--metrics-host", "192.0.2.1", *IN_MEMORY), {}),
     "mcp": ("mcp", ("mcp", "--scope", "read", *IN_MEMORY), {}),
+    "config check": ("api", ("config", "check"), {}),
     "embedder": (
         "openai",
         ("status", *IN_MEMORY),
@@ -195,7 +196,11 @@ class Installed:
 
     def call(self, names: Iterable[str]) -> dict[str, tuple[int, str]]:
         """Run some of the commands, and return how each has ended and what it has said."""
-        calls = {name: COMMANDS[name][1:] for name in names}
+        calls = {
+            name: ([word.format(home=self.home) for word in words], env)
+            for name in names
+            for _, words, env in [COMMANDS[name]]
+        }
         ended = json.loads(self.run("python", "-c", CALLS, json.dumps(list(calls.values()))))
         return {name: (code, text) for name, (code, text) in zip(calls, ended, strict=True)}
 

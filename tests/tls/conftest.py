@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import psycopg
 import pytest
 
+from persistence.errors import ConfigurationError
 from persistence.local import Neo4jServer, PostgresServer
 from tests import planted
 from tests.conftest import NEO4J_JVM, POSTGRES_OPTIONS, cache_folder, installed, missing, started
@@ -152,7 +154,11 @@ def encrypted_neo4j(papers: Papers) -> Iterator[str]:
         program = cache_folder() / "neo4j"
         return Neo4jServer(folder, port=0, program=program, jvm=NEO4J_JVM, options=options)
 
-    with started(make) as server:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(started(make))
+        except ConfigurationError as error:
+            missing(f"{error.message} Try: {error.hint}.")
         planted.plant(urlsplit(server.url).password, "the password of Neo4j")
         yield server.url.replace("127.0.0.1", "localhost")
 

@@ -99,6 +99,12 @@ def test_a_tenant_is_needed():
         parse(line({"content": "a"}), Rules(None, 1_000))
 
 
+def test_a_field_that_is_missing_is_asked_for():
+    """Of a line without content it is said that content has to be given, not what the line has instead."""
+    with pytest.raises(InvalidInputError, match=r"^content: None is not allowed; it has to be given\.$"):
+        parse(line({"text": "a"}), RULES)
+
+
 def test_a_byte_order_mark_is_passed_over_in_the_first_line_only():
     """Editors that put a mark before the first line do not spoil it; elsewhere it is no JSON."""
     marked = b'\xef\xbb\xbf{"content": "a"}'

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persistence.extraction import marks, names
 from persistence.extraction.rules import PIECE, _extract
 from persistence.records import MAX_ENTITIES, MemoryDraft, validated
 
@@ -158,3 +160,17 @@ def test_no_mixture_takes_long():
     before = time.thread_time()
     _extract(text)
     assert time.thread_time() - before < 10
+
+
+PATTERNS = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": found.pattern
+    for module in (marks, names)
+    for name, found in vars(module).items()
+    if isinstance(found, re.Pattern)
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
+def test_no_group_is_repeated_possessively(pattern):
+    """Python before 3.11.5 (Debian 12) repeats them wrongly (python/cpython#106052), and would find other names."""
+    assert not re.search(r"\)(?:[?*+]|\{[^}]*\})\+", pattern)

@@ -14,6 +14,7 @@ from api.cli._run import DONE, TROUBLE, Cli, command
 from api.cli.configuring.envfile import ENV
 from api.cli.configuring.generating import NAME, PROFILES, Made
 from api.cli.configuring.generating import generate as generated
+from persistence.backends import installed
 
 app = typer.Typer(
     name="config", no_args_is_help=True, help="The environment and the secrets of the production stack (Compose)."
@@ -79,7 +80,8 @@ async def check(cli: Cli, *, folder: Folder = Path()) -> int:
 
     Exit code 2: something is missing, or still a placeholder, or does not go together.
     """
-    from api.cli.configuring.checking import check as checked  # noqa: PLC0415  # the other command needs less
+    with installed("api"):  # whose settings it looks at
+        from api.cli.configuring.checking import check as checked  # noqa: PLC0415  # the other command needs less
 
     troubles = await asyncio.to_thread(checked, folder)
     if cli.json:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -20,7 +24,7 @@ from persistence.backends import GRAPH, adapter
 from persistence.errors import ConfigurationError
 from persistence.results import HealthStatus
 from persistence.settings import PersistenceConfig
-from persistence.urls import graph_source, scheme
+from persistence.urls import EMBEDDED, graph_source, scheme, vector_source
 
 app = typer.Typer()
 
@@ -76,7 +80,17 @@ def _farewell(cli: Cli, *, ok: bool) -> None:
         return
     cli.output.line()
     cli.output.line(f"The memories are still there, under the tenant {TENANT}. Next:")
-    cli.output.line(f"   $ diptych search 'what you like' --user {TENANT}", "cyan")
-    cli.output.line("   $ diptych store 'Ada works at Babbage & Co.' --user me", "cyan")
-    cli.output.line("   >>> from persistence import PersistenceService   # or AsyncPersistenceService", "cyan")
-    cli.output.line(f"   $ diptych delete --all --user {TENANT} --yes", "cyan")
+    for line in _next(cli.config()):
+        cli.output.line(f"   {line}", "cyan")
+
+
+def _next(config: PersistenceConfig) -> Iterator[str]:
+    activate = Path(sys.executable).with_name("activate")
+    if shutil.which("diptych") is None and activate.exists():
+        yield f"$ . {quote(str(activate))}   # lends this shell `diptych` and its `python`"
+    yield f"$ diptych search 'what you like' --user {TENANT}"
+    yield "$ diptych store 'Ada works at Babbage & Co.' --user me"
+    yield ">>> from persistence import PersistenceService   # or AsyncPersistenceService"
+    yield f"$ diptych delete --all --user {TENANT} --yes"
+    if scheme(vector_source(config, os.environ).url.get_secret_value()) == scheme(EMBEDDED):
+        yield "$ diptych local down   # stops the PostgreSQL that was started for this; its data stay"
