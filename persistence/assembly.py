@@ -19,6 +19,7 @@ from persistence.errors import GraphIdentityError, GraphUnavailableError
 from persistence.follower import Follower
 from persistence.gates import GraphGate, GraphRole, TruthGate
 from persistence.log import get_logger
+from persistence.ports.cache import QueryCache
 from persistence.ports.capabilities import OF_GRAPHS, Capability, untold
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extractor
@@ -43,17 +44,18 @@ REGISTER_TIME = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """The four things that a service stands on. ``graph`` None: there is none."""
+    """The four things that a service stands on. ``graph`` None: there is none. ``cache``: of search texts, likewise."""
 
     vector: VectorStore
     graph: GraphStore | None
     embedder: Embedder
     extractor: Extractor
+    cache: QueryCache | None = None
 
     async def close(self) -> None:
         """Close all of them, whatever one of them says."""
         async with contextlib.AsyncExitStack() as stack:
-            for part in (self.vector, self.graph, self.embedder, self.extractor):
+            for part in (self.vector, self.graph, self.embedder, self.extractor, self.cache):
                 if part is not None:
                     stack.push_async_callback(part.close)
 
@@ -124,6 +126,7 @@ def _told(adapters: Adapters, observer: Observer) -> Adapters:
         watched(adapters.graph, Part.GRAPH, observer),
         watched(adapters.embedder, Part.EMBEDDER, observer),
         watched(adapters.extractor, Part.EXTRACTOR, observer),
+        adapters.cache,
     )
 
 
@@ -139,7 +142,7 @@ def _parts(adapters: Adapters, config: PersistenceConfig, observer: Observer, re
     settler = Settler(
         adapters.vector, calls, batch=config.settle_batch, delay=config.settle_delay, timeout=config.write_timeout
     )
-    drafter = Drafter(adapters.embedder, adapters.extractor, config.max_content_bytes)
+    drafter = Drafter(adapters.embedder, adapters.extractor, config.max_content_bytes, adapters.cache)
     relay = Relay(truth, graph, config, observer)
     rollback = config.rollback_on_partial_failure
     writer = Writer(truth, graph, follower, settler, calls, rollback=rollback, wake=relay.wake)

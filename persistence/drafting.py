@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from uuid_utils import compat
 
 from persistence.errors import EmbeddingError, InvalidInputError
+from persistence.ports.cache import QueryCache
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extraction, Extractor
 from persistence.ports.graph import GraphWrite
@@ -73,10 +74,13 @@ class Prepared:
 class Drafter:
     """Makes writes of drafts, with the embedder and the extractor of the service."""
 
-    def __init__(self, embedder: Embedder, extractor: Extractor, max_content_bytes: int) -> None:
+    def __init__(
+        self, embedder: Embedder, extractor: Extractor, max_content_bytes: int, cache: QueryCache | None = None
+    ) -> None:
         self._embedder = embedder
         self._extractor = extractor
         self._max_bytes = max_content_bytes
+        self._cache = cache
 
     async def check(self, items: Sequence[MemoryDraft | Mapping[str, Any]]) -> list[MemoryDraft]:
         """Return the drafts. Raises InvalidInputError, naming the item, before anything is done."""
@@ -137,9 +141,15 @@ class Drafter:
         """Say whether the embedder or the extractor has to be asked about a draft, and so may have to be waited for."""
         return draft.embedding is None or _to_extract(draft)
 
-    async def embed(self, text: str) -> Vector:
-        """Return the vector of one text."""
-        return (await self._vectors([text]))[0]
+    async def embed(self, text: str, user_id: str) -> Vector:
+        """Return the vector of a text that a tenant searches for."""
+        if self._cache is None:
+            return (await self._vectors([text]))[0]
+        vector = await self._cache.get(user_id, text)
+        if vector is None:
+            vector = (await self._vectors([text]))[0]
+            await self._cache.put(user_id, text, vector)
+        return vector
 
     async def _embed(self, drafts: Sequence[MemoryDraft]) -> list[Vector]:
         missing = [position for position, draft in enumerate(drafts) if draft.embedding is None]

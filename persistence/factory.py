@@ -14,6 +14,7 @@ from persistence.assembly import Adapters, assemble
 from persistence.backends import adapter, graph_backend, graph_schema, vector_backend
 from persistence.choosing import settled
 from persistence.errors import ConfigurationError
+from persistence.ports.cache import QueryCache
 from persistence.ports.embedder import Embedder
 from persistence.ports.extractor import Extractor
 from persistence.ports.graph import GraphStore
@@ -44,9 +45,9 @@ async def build(given: Given, environ: Mapping[str, str]) -> tuple[PersistenceCo
         graph = await _make_graph(config, environ, truth_given=brought)
     if not config.enable_graph_store:
         graph = None
-    return config, Adapters(
-        vector, graph, given.embedder or make_embedder(config), given.extractor or make_extractor(config)
-    )
+    embedder = given.embedder or make_embedder(config)
+    extractor = given.extractor or make_extractor(config)
+    return config, Adapters(vector, graph, embedder, extractor, _make_cache(config, embedder))
 
 
 async def _make_graph(config: PersistenceConfig, environ: Mapping[str, str], *, truth_given: bool) -> GraphStore | None:
@@ -149,6 +150,20 @@ def make_extractor(config: PersistenceConfig) -> Extractor:
         config.extraction_url, config.extraction_model, config.extraction_api_key
     )
     return openai
+
+
+def _make_cache(config: PersistenceConfig, embedder: Embedder) -> QueryCache | None:
+    """Make the cache of search texts, where the settings name one."""
+    if config.embedding_cache_url is None:
+        return None
+    cache: QueryCache = adapter("persistence.embedding.shared", "redis").RedisQueryCache(
+        config.embedding_cache_url,
+        embedder.model,
+        embedder.dimension,
+        seconds=config.embedding_cache_time,
+        secret=config.embedding_api_key,
+    )
+    return cache
 
 
 async def adopt_graph(given: Given, environ: Mapping[str, str], *, former_truth: UUID | None = None) -> int | None:

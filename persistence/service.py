@@ -367,15 +367,15 @@ class AsyncPersistenceService:
         if expand not in range(MAX_DEPTH + 1):
             raise InvalidInputError("expand", expand, f"it must be 0 to {MAX_DEPTH} steps")
         deadline = self._deadline(timeout)
-        vector = await self._vector(query, deadline)
+        vector = await self._vector(query, user_id, deadline)
         return await self._parts.reader.search(user_id, vector, limit, where, expand, deadline)
 
-    async def _vector(self, query: str | Sequence[float] | Vector, deadline: Deadline) -> Vector:
+    async def _vector(self, query: str | Sequence[float] | Vector, user_id: str, deadline: Deadline) -> Vector:
         if isinstance(query, str):
             text = validated(_Query, {"query": query}).query
             if not text.strip():
                 raise InvalidInputError("query", query, "it must not be blank")
-            return await _in_time(self._parts, self._parts.drafter.embed(text), deadline)
+            return await _in_time(self._parts, self._parts.drafter.embed(text, user_id), deadline)
         return self._parts.drafter.check_vector("query", query)
 
     @observed

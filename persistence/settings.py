@@ -124,6 +124,14 @@ class PersistenceConfig(BaseModel):
     embedding_model: str | None = Field(None, description="The endpoint's embedding model.")
     embedding_dimension: int = Field(384, ge=1, le=16_000, description="Dimensions of an embedding.")
     embedding_api_key: SecretStr | None = Field(None, description="The key for the embeddings endpoint.")
+    embedding_cache_url: SecretStr | None = Field(
+        None,
+        description="A Redis in which the embeddings of search texts are kept for all processes:"
+        " redis://:password@host:6379/0, or rediss://….",
+    )
+    embedding_cache_time: float = Field(
+        3_600.0, ge=1, le=2_592_000, description="Seconds for which the embedding of a search text is kept there."
+    )
     extraction_url: str | None = Field(None, description="Base URL of an OpenAI-compatible chat endpoint.")
     extraction_model: str | None = Field(None, description="The endpoint's chat model.")
     extraction_api_key: SecretStr | None = Field(None, description="The key for the chat endpoint.")

@@ -34,7 +34,8 @@ async def read_secret() -> str:
         typed = await _in_daemon(lambda: os.read(fd, _CHUNK))
     finally:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
-    return typed.decode(errors="replace").rstrip("\r\n")
+    # As the environment has bytes that are no text: what was replaced would be the same secret for many.
+    return typed.decode(errors="surrogateescape").rstrip("\r\n")
 
 
 async def _in_daemon(read: Callable[[], bytes]) -> bytes:

@@ -27,7 +27,8 @@ class ApiConfig(AccessConfig):
         "", pattern=r"^(/[^/]+)*$", description="The path under which a proxy shows the server, such as /diptych."
     )
     trusted_proxies: str = Field(
-        "127.0.0.1,::1", description="Addresses whose X-Forwarded-… headers are believed, separated by commas."
+        "127.0.0.1,::1",
+        description="Addresses or networks whose X-Forwarded-… headers are believed, separated by commas.",
     )
     read_only: bool = Field(False, description="Refuse whatever changes anything.")
     max_body_bytes: int = Field(8_388_608, ge=1_024, description="The longest body of a request, in bytes.")

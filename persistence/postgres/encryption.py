@@ -13,6 +13,7 @@ from psycopg.pq import Conninfo
 
 from persistence.tls import SYSTEM, Fault, Place, Tls, look
 
+_PORTS = range(1, 65_536)
 _REQUEST = struct.pack("!ii", 8, 80877103)
 _PROTOCOL = 196608
 #: The modes in which the client does without a connection rather than without encryption; those that verify.
@@ -94,10 +95,16 @@ def _places(given: Mapping[str, Any]) -> list[Place]:
     user = str(given.get("user") or "")
     hello = _startup(user, str(given.get("dbname") or user))
     return [
-        Place("PostgreSQL", host, int(_at(ports, number)), hello, _REQUEST, _at(addresses, number) or None)
+        Place("PostgreSQL", host, port, hello, _REQUEST, _at(addresses, number) or None)
         for number, host in enumerate(hosts)
-        if host and not host.startswith(("/", "@"))
+        if host and not host.startswith(("/", "@")) and (port := _port(_at(ports, number)))
     ]
+
+
+def _port(text: str) -> int | None:
+    """Return a port, an empty one being the usual; None of what is none, which the client refuses by itself."""
+    text = text.strip() or "5432"
+    return int(text) if text.isascii() and text.isdecimal() and int(text) in _PORTS else None
 
 
 def _at(values: list[str], number: int) -> str:

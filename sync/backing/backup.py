@@ -121,7 +121,7 @@ class _Backup:
         folder = self.shelf.unfinished(m.folder_name(started_at, backup_id, full=self.base is None))
         writer = Writer(folder, self.keys)
         try:
-            await in_thread(lambda: folder.mkdir(mode=0o700))
+            await in_thread(lambda: self.shelf.begin(folder))
             making, info = await self._written(writer, progress)
             parts = await in_thread(writer.finish)
             manifest = self._manifest(backup_id, started_at, info, making.tally, parts)

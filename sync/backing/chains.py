@@ -99,9 +99,9 @@ def unlocked(manifest: Manifest, sealed: Sealed, passphrase: str | None) -> Keys
 
 
 def _by_id(shelf: Path, short: str, child: Path) -> Path:
-    for path in shelf.glob(f"*-{short}"):
-        if not path.name.startswith("."):
-            return path
+    for name in reversed(Shelf(shelf).names()):
+        if name.endswith(f"-{short}"):
+            return shelf / name
     raise BackupDamagedError(
         f"{child} stands on a backup that is not beside it: its name ends with {short}.",
         hint="put that one back beside it, or use another one",
@@ -109,6 +109,9 @@ def _by_id(shelf: Path, short: str, child: Path) -> Path:
 
 
 def _follows(former: Manifest, later: Manifest) -> None:
+    if (former.encryption is None) != (later.encryption is None):
+        # Whoever cannot write an encrypted backup could put another one in the place of that which it stands on.
+        raise BackupDamagedError(f"Of {m.name_of(later)} and {m.name_of(former)} only one is encrypted.")
     same = (former.store.store_id, former.store.model, former.store.dimension)
     if (
         former.id != later.parent

@@ -13,6 +13,8 @@ from sync.backing.manifest import Section
 from sync.backing.shelf import Shelf
 from sync.backing.threads import in_thread
 
+_LEFT = "It is not finished, or not wholly removed: what nobody works at any more, the next backup there removes."
+
 
 @dataclass(frozen=True, slots=True)
 class Holding:
@@ -26,10 +28,16 @@ class Holding:
 async def holdings(
     path: Path, user_id: str, memory_id: str | None = None, *, passphrase: str | None = None
 ) -> list[Holding]:
-    """Look through a folder of backups, the oldest first; those without any are in the list, too."""
-    return await in_thread(
-        lambda: [_holding(path / name, user_id, memory_id, passphrase) for name in Shelf(path).names()]
-    )
+    """Look through a folder of backups, the oldest first; those without any are in the list, too.
+
+    What is unfinished, or half removed, may hold anything.
+    """
+    return await in_thread(lambda: _all(Shelf(path), user_id, memory_id, passphrase))
+
+
+def _all(shelf: Shelf, user_id: str, memory_id: str | None, passphrase: str | None) -> list[Holding]:
+    whole = [_holding(shelf.path / name, user_id, memory_id, passphrase) for name in shelf.names()]
+    return [*whole, *(Holding(name, None, _LEFT) for name in shelf.left())]
 
 
 def _holding(folder: Path, user_id: str, memory_id: str | None, passphrase: str | None) -> Holding:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -19,11 +20,13 @@ from pydantic import AwareDatetime, Field
 from persistence.errors import BackupDamagedError, BackupError, InvalidInputError
 from persistence.projection import EXACT
 from persistence.records import Record, validated
+from sync.backing.files import plain
 
 FORMAT = 1
 NAME = "manifest.json"
 #: A manifest with a part for each 64 MB of ten terabytes is smaller.
 _LARGEST = 64_000_000
+_FOLDER = re.compile(r"[0-9]{8}T[0-9]{12}Z-(?:full|more)-[0-9a-f]{8}", re.ASCII)
 
 Version = Annotated[int, Field(ge=0, lt=EXACT)]
 Count = Annotated[int, Field(ge=0)]
@@ -161,7 +164,7 @@ def read(folder: Path) -> tuple[Manifest, Sealed]:
     """Read the manifest of one backup. Raises BackupDamagedError, BackupError (a newer format, no backup)."""
     path = folder / NAME
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=plain) as file:
             raw = file.read(_LARGEST + 1)
     except OSError as error:
         raise BackupDamagedError(f"{path} cannot be read: {error.strerror}.") from error
@@ -204,3 +207,8 @@ def name_of(manifest: Manifest) -> str:
 def folder_name(started_at: datetime, backup_id: UUID, *, full: bool) -> str:
     """Return the name of a backup's folder."""
     return f"{started_at:%Y%m%dT%H%M%S}{started_at.microsecond:06}Z-{'full' if full else 'more'}-{backup_id.hex[:8]}"
+
+
+def is_folder_name(name: str) -> bool:
+    """Say whether a name is one that backups are given; any other one somebody has given."""
+    return _FOLDER.fullmatch(name) is not None

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from persistence.errors import BackupDamagedError, BackupError
+from persistence.errors import BackupDamagedError
 from sync.backing import rows as r
+from sync.backing.files import plain, private
 from sync.backing.frames import FRAME, MAGIC, Packer, Unpacker
 from sync.backing.keys import Keys
 from sync.backing.manifest import Part, Section
-from sync.backing.shelf import private
+from sync.backing.shelf import unwritable
 
 #: Bytes after which a part is closed, and the next one begun.
 PART = 64_000_000
@@ -79,7 +80,7 @@ class Writer:
             for row in rows:
                 self._place(section).add(row)
         except OSError as error:
-            raise _unwritable(self._folder, error) from error
+            raise unwritable(self._folder.parent, error) from error
 
     def _place(self, section: Section) -> _Open:
         part = self._open.get(section)
@@ -103,7 +104,7 @@ class Writer:
         try:
             self._parts += [part.close() for part in self._open.values()]
         except OSError as error:
-            raise _unwritable(self._folder, error) from error
+            raise unwritable(self._folder.parent, error) from error
         self._open.clear()
         return tuple(sorted(self._parts, key=lambda part: number_of(part.name)))
 
@@ -124,10 +125,6 @@ def _weight(section: Section, row: Any) -> int:
     return int(len(row.content) + row.embedding.nbytes + 100 * (1 + len(row.metadata) + len(row.entities)))
 
 
-def _unwritable(folder: Path, error: OSError) -> BackupError:
-    return BackupError(f"{folder.parent} cannot be written: {error.strerror}.", hint="look for space and rights there")
-
-
 # --- read back --------------------------------------------------------------------------------------------------------
 
 
@@ -136,9 +133,9 @@ def check(folder: Path, part: Part) -> None:
     path = folder / part.name
     hashed = hashlib.sha256()
     try:
-        if path.stat().st_size != part.bytes:
-            raise BackupDamagedError(f"{path} has another size than it was written with.")
-        with path.open("rb") as file:
+        with open(path, "rb", opener=plain) as file:
+            if os.fstat(file.fileno()).st_size != part.bytes:
+                raise BackupDamagedError(f"{path} has another size than it was written with.")
             while data := file.read(_READ):
                 hashed.update(data)
     except OSError as error:
@@ -151,7 +148,7 @@ def pages(folder: Path, part: Part, keys: Keys | None) -> Iterator[list[Any]]:
     """Yield a part's rows, a frame at a time. Raises BackupDamagedError."""
     rows = 0
     try:
-        with (folder / part.name).open("rb") as file:
+        with open(folder / part.name, "rb", opener=plain) as file:
             for frame in Unpacker(number_of(part.name), keys).frames(file):
                 page = r.unpack(part.section, frame)
                 rows += len(page)

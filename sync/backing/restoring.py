@@ -12,7 +12,7 @@ from typing import Any
 
 from persistence.assembly import CLOSE_TIME
 from persistence.bounded import Calls
-from persistence.errors import EmbeddingMismatchError
+from persistence.errors import BackupPassphraseError, EmbeddingMismatchError
 from persistence.gates import TruthGate
 from persistence.ports.checking import Head
 from persistence.ports.vector import StoreInfo, Tracking, Transferred, VectorStore
@@ -61,6 +61,12 @@ async def restore(
 
 def _checked(folder: Path, passphrase: str | None) -> list[Link]:
     links = chain(folder, passphrase)
+    if passphrase and links[-1].keys is None:
+        # An encrypted one has a seal; where that is relied on, whoever writes to the folder could leave it out.
+        raise BackupPassphraseError(
+            f"A passphrase was given, and {folder} is not encrypted: whoever can write there may have made it.",
+            hint="give no passphrase, if it is to be restored all the same",
+        )
     for link in links:
         link.check()
     return links

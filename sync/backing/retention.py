@@ -42,8 +42,11 @@ async def prune(path: Path, keep: Keep, store_id: UUID, *, dry_run: bool = False
 def _prune(shelf: Shelf, keep: Keep, store_id: UUID, *, dry_run: bool) -> list[str]:
     with shelf.held(alone=True):
         there = {name: manifest for name, manifest in _readable(shelf) if manifest.store.store_id == store_id}
-        stay = kept(list(there.values()), keep)
-        gone = [name for name, manifest in there.items() if manifest.id not in stay]
+        # What somebody has named by himself he has put aside: it stays, with what it stands on.
+        aside = [manifest.parent for name, manifest in there.items() if not m.is_folder_name(name)]
+        ours = {name: manifest for name, manifest in there.items() if m.is_folder_name(name)}
+        stay = kept(list(ours.values()), keep, aside)
+        gone = [name for name, manifest in ours.items() if manifest.id not in stay]
         for name in reversed([] if dry_run else gone):  # what stands on another goes first
             shelf.drop(name)
     return gone
@@ -57,10 +60,11 @@ def _readable(shelf: Shelf) -> Iterable[tuple[str, Manifest]]:
             continue
 
 
-def kept(manifests: Sequence[Manifest], keep: Keep) -> set[UUID]:
-    """Return the ids of the backups that stay."""
+def kept(manifests: Sequence[Manifest], keep: Keep, needed: Iterable[UUID | None] = ()) -> set[UUID]:
+    """Return the ids of the backups that stay; those that are needed do in any case."""
     newest = sorted(manifests, key=lambda one: one.started_at, reverse=True)
     chosen = {one.id for one in newest[: keep.last]}
+    chosen |= {one for one in needed if one is not None}
     chosen |= _first_of(newest, keep.daily, "%Y-%m-%d") | _first_of(newest, keep.weekly, "%G-%V")
     return _with_parents(chosen, {one.id: one.parent for one in manifests})
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from persistence.errors import BackupError
 from sync.backing import manifest as m
+from sync.backing.files import private
 from sync.backing.manifest import Manifest
 
 _UNFINISHED, _GONE = ".unfinished", ".gone"
@@ -51,47 +52,75 @@ class Shelf:
             raise BackupError(f"{self.path} is no folder that can be read: {error.strerror}.") from error
 
     def names(self) -> list[str]:
-        """Return the names of what is there, in the order of time; what is unfinished has none yet."""
+        """Return the names of what is there, in the order of time; what is unfinished has none yet.
+
+        What somebody has named otherwise (a copy, say) comes before all: its name tells no time, and is not the newest.
+        """
         try:
-            return sorted(p.name for p in self.path.iterdir() if (p / m.NAME).exists() and not p.name.startswith("."))
+            there = [p.name for p in self.path.iterdir() if (p / m.NAME).is_file() and not p.name.startswith(".")]
         except OSError as error:
             raise BackupError(f"{self.path} is no folder that can be read: {error.strerror}.") from error
+        return sorted(there, key=lambda name: (m.is_folder_name(name), name))
 
     def sweep(self) -> None:
         """Remove what those left who died at their work. Only for who holds the folder alone."""
-        for ending in (_UNFINISHED, _GONE):
-            for path in self.path.glob(f".*{ending}"):
-                shutil.rmtree(path)
+        with self._writing():
+            for name in self.left():
+                shutil.rmtree(self.path / name)
+
+    def left(self) -> list[str]:
+        """Return the names of what is being written or removed, or was when somebody died at it."""
+        return sorted(p.name for p in self.path.iterdir() if _is_left(p.name) and p.is_dir() and not p.is_symlink())
 
     def unfinished(self, name: str) -> Path:
         """Return the folder in which a backup is written before it has its name."""
         return self.path / f".{name}{_UNFINISHED}"
 
+    def begin(self, unfinished: Path) -> None:
+        """Make that folder, for its owner alone."""
+        with self._writing():
+            unfinished.mkdir(mode=0o700)
+
     def finish(self, unfinished: Path, manifest: Manifest, seal: str | None) -> Path:
         """Write the manifest, and give the backup its name. What is there by then is on the disk."""
         said = m.as_json(manifest)
         sealed = {"manifest": said, "sha256": m.digest(said), "seal": seal}
-        with open(unfinished / m.NAME, "x", encoding="utf-8", opener=private) as file:
-            json.dump(sealed, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        _sync(unfinished)
         target = self.path / m.name_of(manifest)
-        unfinished.rename(target)
-        _sync(self.path)
+        with self._writing():
+            with open(unfinished / m.NAME, "x", encoding="utf-8", opener=private) as file:
+                json.dump(sealed, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            _sync(unfinished)
+            unfinished.rename(target)
+            _sync(self.path)
         return target
 
     def drop(self, name: str) -> None:
         """Remove a backup; killed half-way, it is gone all the same."""
         gone = self.path / f".{name}{_GONE}"
-        (self.path / name).rename(gone)
-        _sync(self.path)
-        shutil.rmtree(gone)
+        with self._writing():
+            (self.path / name).rename(gone)
+            _sync(self.path)
+            shutil.rmtree(gone)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(self.path, error) from error
 
 
-def private(path: str, flags: int) -> int:
-    """Open a file that only its owner may read."""
-    return os.open(path, flags, 0o600)
+def unwritable(path: Path, error: OSError) -> BackupError:
+    """Return the error of a folder of backups in which something cannot be written or removed."""
+    return BackupError(f"{path} cannot be written: {error.strerror or error}.", hint="look for space and rights there")
+
+
+def _is_left(name: str) -> bool:
+    """Say whether that is what a backup's folder is called on its way: others may keep theirs in the same place."""
+    stem = name.removesuffix(_UNFINISHED).removesuffix(_GONE)
+    return stem != name and name.startswith(".") and m.is_folder_name(stem[1:])
 
 
 def _sync(folder: Path) -> None:

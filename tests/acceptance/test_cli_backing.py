@@ -183,3 +183,26 @@ def test_erasure(paired, graph):
     assert (one.code, one.json["deleted"], one.json["backups"][0]["memories"]) == (1, 1, 1)
     assert paired("erase", "--user", "bob").code == 2
     assert paired("check", "--depth", "full", "--json").json["in_step"]
+
+
+def test_an_erasure_that_cannot_say_what_remains_erases_nothing(diptych):
+    """A folder of backups that is not there is told before anything is gone."""
+    remember(diptych, 3)
+    before = len(diptych("list", "--user", "ada", "--all", "--json").lines)
+    ran = diptych("erase", "--user", "ada", "--yes", "--backups", "nowhere")
+    assert (ran.code, "nowhere is no folder" in ran.err) == (2, True)
+    assert len(diptych("list", "--user", "ada", "--all", "--json").lines) == before > 0
+
+
+def test_a_passphrase_is_the_same_wherever_it_comes_from(diptych, sqlite):
+    """The first line of a file is the passphrase, whether the file is named by the option or by the environment."""
+    remember(diptych, 1)
+    (diptych.folder / "phrase").write_text("open sesame\nof the year 2026\n")
+    assert backup(diptych, **{f"{VARIABLE}_FILE": "phrase"})["encrypted"]
+    ran = diptych("restore", "b", "--passphrase-file", "phrase", DIPTYCH_VECTOR_URL=sqlite)
+    assert ran.code == 0, ran.err
+    assert diptych("backup", "verify", "b", **{VARIABLE: "open sesame"}).code == 0
+    (diptych.folder / "phrase").write_text("\nopen sesame\n")
+    refused = diptych("backup", "c", **{f"{VARIABLE}_FILE": "phrase"})
+    assert (refused.code, "is empty" in refused.err) == (2, True)
+    assert not (diptych.folder / "c").exists()

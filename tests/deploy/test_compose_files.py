@@ -16,6 +16,7 @@ from api.cli.configuring.envfile import EXAMPLE, is_placeholder, variables
 from api.cli.configuring.secret_files import PROFILES, SECRETS
 from api.http.settings import ApiConfig
 from persistence.settings import PersistenceConfig
+from tests.conftest import installed, missing
 from tests.deploy import compose
 
 SCHEMA = json.loads((Path(__file__).parent / "compose-spec" / "compose-spec.json").read_text(encoding="utf-8"))
@@ -185,9 +186,9 @@ def test_prometheus_scrapes_what_serves_metrics():
 
 def test_prometheus_takes_what_it_is_started_with():
     """Prometheus' own tool finds no fault with the configuration of the stack; its rules are tested beside it."""
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("promtool is not on the PATH; Debian's package `prometheus` has it")
+    if shutil.which("promtool") is None and (why := installed("prometheus")):
+        missing(why)
+    program = str(shutil.which("promtool"))
     config = compose.ROOT / "deploy" / "prometheus" / "stack.yml"
     ran = subprocess.run(
         [program, "check", "config", "--syntax-only", config], check=False, capture_output=True, text=True

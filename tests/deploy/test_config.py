@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import os
+import random
 import shutil
 import stat
 from collections.abc import Callable
@@ -127,6 +130,53 @@ def test_without_a_name(checkout: Path):
     assert not (checkout / ENV).exists()
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a\nDIPTYCH_RATE_LIMIT=", "https://a.example", "-a", "<a>"], ids=repr)
+def test_a_name_that_is_none(checkout: Path, name: str):
+    """What is no name of a host is never written, least of all what would be another variable."""
+    with pytest.raises(ConfigurationError, match="is no name of a host"):
+        generate(checkout, {"DIPTYCH_NAME": name})
+    assert not (checkout / ENV).exists()
+
+
+def test_a_folder_of_other_things_is_not_shut(checkout: Path):
+    """Secrets go into no folder that others need: it stays as it is. One of secrets alone is shut for others."""
+    generate(checkout, {"DIPTYCH_NAME": NAME})
+    change(checkout, "DIPTYCH_SECRETS=./secrets", "DIPTYCH_SECRETS=.")
+    checkout.chmod(0o755)
+    with pytest.raises(ConfigurationError, match="more than secrets is in it"):
+        generate(checkout, {})
+    assert stat.S_IMODE(checkout.stat().st_mode) == 0o755
+    assert not (checkout / "vector_url").exists()
+    change(checkout, "DIPTYCH_SECRETS=.", "DIPTYCH_SECRETS=./secrets")
+    (checkout / "secrets").chmod(0o755)
+    generate(checkout, {})
+    assert stat.S_IMODE((checkout / "secrets").stat().st_mode) == 0o700
+
+
+def test_variables_that_are_no_file(checkout: Path):
+    """A pipe or a folder in the place of the variables is refused, and nobody waits for it."""
+    os.mkfifo(checkout / ENV)
+    for command in (lambda: check(checkout), lambda: generate(checkout, {"DIPTYCH_NAME": NAME})):
+        with pytest.raises(ConfigurationError, match="it is no file"):
+            command()
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # of what may be in them
+def test_a_damaged_certificate_has_its_sentence(whole: Path):
+    """Whatever byte of a certificate or of its key is another one, what is found are sentences, and no error."""
+    rng = random.Random(8)
+    kept = {name: (whole / "secrets" / name).read_text() for name in ("tls_certificate", "tls_key")}
+    for name, text in kept.items():
+        head, *lines, tail = text.splitlines()
+        body = base64.b64decode("".join(lines))
+        for _ in range(200):
+            other = bytearray(body)
+            other[rng.randrange(len(other))] = rng.randrange(256)
+            put(whole, name, f"{head}\n{base64.encodebytes(other).decode()}{tail}\n")
+            assert all(one.hint for one in check(whole))
+        put(whole, name, text)
+
+
 def test_the_example_itself_is_refused(whole: Path):
     """The example as it is, taken for the real thing, is refused for its placeholder."""
     shutil.copy(whole / EXAMPLE, whole / ENV)
@@ -159,6 +209,14 @@ TROUBLES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a profile is none": (
         lambda at: change(at, "redis,monitoring", "redis,monitoring,grafana"),
         "COMPOSE_PROFILES: There is no profile grafana.",
+    ),
+    "searches are kept in a Redis that is not started": (
+        lambda at: (
+            change(at, "#DIPTYCH_EMBEDDING_CACHE_URL_FILE=", "DIPTYCH_EMBEDDING_CACHE_URL_FILE="),
+            change(at, "qdrant,redis,monitoring", "qdrant,monitoring"),
+            put(at, "rate_limit_storage", "memory://"),
+        ),
+        "DIPTYCH_EMBEDDING_CACHE_URL_FILE: It leads to Redis, which is not started.",
     ),
     "others can read the variables": (lambda at: (at / ENV).chmod(0o644), ".env: Others than its owner can read it."),
     "others can reach the secrets": (

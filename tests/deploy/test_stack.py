@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -130,6 +131,17 @@ def test_a_body_that_is_too_long(http: httpx.Client):
     assert (long.status_code, long.headers["content-type"]) == (413, "application/problem+json")
     assert long.json()["type"] == "urn:diptych:problem:body-too-large"
     assert long.json()["detail"] == f"A body may be {most:,} bytes long."
+
+
+def test_whoever_has_no_key_is_refused_before_the_body(started: Host):
+    """Without a key the answer comes before a byte of the body has: nginx keeps nothing for nobody."""
+    trust = ssl.create_default_context(cafile=started.checkout / "secrets" / "tls_certificate")
+    with socket.socket(socket.AF_UNIX) as plain:
+        plain.settimeout(20)
+        plain.connect(str(started.folder / "https"))
+        with trust.wrap_socket(plain, server_hostname=NAME) as encrypted:
+            encrypted.sendall(f"POST /memories HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 8000000\r\n\r\n".encode())
+            assert encrypted.recv(12) == b"HTTP/1.1 401"
 
 
 def test_events_are_not_held_back(http: httpx.Client):

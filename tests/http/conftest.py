@@ -14,6 +14,7 @@ from api.http.faces import ROUTERS, Face
 from persistence import AsyncPersistenceService
 from tests.http.demo import make_demo
 from tests.http.keyring import Keys
+from tests.redis_server import redis  # noqa: F401  # a fixture
 
 Client = Callable[..., Awaitable[httpx.AsyncClient]]
 

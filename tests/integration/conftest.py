@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.stores import Stores
+from tests.redis_server import redis  # noqa: F401  # a fixture
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import random
+import shutil
 import struct
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,7 +17,7 @@ import pytest
 import zstandard
 
 from persistence.errors import BackupDamagedError, BackupError, BackupPassphraseError
-from sync.backing import backups, keys, prune, restore, verify
+from sync.backing import backups, holdings, keys, prune, restore, verify
 from sync.backing import manifest as m
 from sync.backing.frames import MAGIC
 from sync.backing.retention import Keep
@@ -230,3 +232,128 @@ async def test_retention_keeps_what_is_stood_on(tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="was not said"):
         await prune(tmp_path, Keep(), store_id)
     assert await prune(tmp_path, Keep(daily=1), store_id) == [one.name for one in made[3:6]]
+
+
+# --- a folder that others write to ------------------------------------------------------------------------------------
+
+
+async def test_a_passphrase_is_relied_on(tmp_path: Path) -> None:
+    """Where a passphrase is given, a backup that is not encrypted is refused: anybody could have put it there."""
+    async with opened(elsewhere) as store:
+        await fill(store, 5)
+        await backed_up(store, tmp_path)
+    caught = await refused(tmp_path, RIGHT)
+    assert isinstance(caught, BackupPassphraseError)
+    assert "is not encrypted" in caught.message
+    async with opened(elsewhere) as target:
+        assert (await restore(target, tmp_path, config=CONFIG)).in_step
+
+
+async def test_an_encrypted_one_stands_on_no_other(tmp_path: Path) -> None:
+    """A full backup that was replaced by a forged one, not encrypted, under the same name and id is found out."""
+    async with opened(elsewhere) as store, opened(elsewhere) as forger:
+        await fill(store, 5)
+        full = await backed_up(store, tmp_path / "b", passphrase=RIGHT)
+        await store.write(a_write("since"), AT_ONCE)
+        await backed_up(store, tmp_path / "b", passphrase=RIGHT, incremental=True)
+        await forger.write(a_write("forged"), AT_ONCE)
+        forged = await backed_up(forger, tmp_path / "f")
+    folder = tmp_path / "b" / full.name
+    said = json.loads((folder / m.NAME).read_text())["manifest"]
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "f" / forged.name, folder)
+    _resealed(folder, lambda manifest: manifest.update(id=said["id"], store=said["store"]))
+    assert "only one is encrypted" in (await refused(tmp_path / "b", RIGHT)).message
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+async def test_what_is_no_file(tmp_path: Path, kind: str) -> None:
+    """A pipe, a device or a folder in the place of a part or of a manifest is refused, and nobody waits for it."""
+    async with opened(elsewhere) as store:
+        await store.write(a_write("m"), AT_ONCE)
+        done = await backed_up(store, tmp_path)
+    folder = tmp_path / done.name
+    part = next(folder.glob("heads-*"))
+
+    def empty(manifest: dict) -> None:
+        (said,) = [one for one in manifest["parts"] if one["name"] == part.name]
+        said |= {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+
+    _resealed(folder, empty)
+    for path in (part, folder / m.NAME):
+        path.unlink()
+        _stands_there(path, kind)
+        async with asyncio.timeout(10):
+            assert await refused(folder, None)
+    assert await backups(tmp_path) == []
+
+
+def _stands_there(path: Path, kind: str) -> None:
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+
+
+async def test_what_others_keep_in_the_folder(tmp_path: Path) -> None:
+    """What those left who died at a backup is removed, and nothing else: no name that is only like it, no link."""
+    ours = ".20260101T020000000000Z-{}-0123abcd.{}"
+    left = [tmp_path / ours.format(kind, ending) for kind in ("full", "more") for ending in ("unfinished", "gone")]
+    theirs = [tmp_path / ".mine.unfinished", tmp_path / ".thesis.gone", tmp_path / "kept"]
+    for folder in (*left, *theirs):
+        folder.mkdir()
+        (folder / "text").write_text("all of it")
+    link = tmp_path / ours.format("full", "gone").replace("0123", "4567")
+    link.symlink_to(tmp_path / "kept")
+    (tmp_path / ours.format("full", "gone").replace("0123", "89ab")).write_text("a file")
+    async with opened(elsewhere) as store:
+        await store.write(a_write("m"), AT_ONCE)
+        await backed_up(store, tmp_path)
+    assert not any(folder.exists() for folder in left)
+    assert all((folder / "text").read_text() == "all of it" for folder in theirs)
+    assert link.is_symlink()
+
+
+async def test_what_a_dead_backup_left_may_hold_anybody(tmp_path: Path) -> None:
+    """A look for a tenant names what a backup left that died, as something of which nobody knows what it holds."""
+    left = tmp_path / ".20260101T020000000000Z-full-0123abcd.unfinished"
+    left.mkdir()
+    async with opened(elsewhere) as store:
+        await store.write(a_write("m", "ada"), AT_ONCE)
+        (found,) = await holdings(tmp_path, "ada")
+        assert (found.name, found.memories, found.trouble is None) == (left.name, None, False)
+        done = await backed_up(store, tmp_path)
+    assert [(one.name, one.memories) for one in await holdings(tmp_path, "ada")] == [(done.name, 1)]
+
+
+async def test_a_name_of_ones_own(tmp_path: Path) -> None:
+    """A copy under another name is never taken for the newest, is not removed, nor what it stands on; it is listed."""
+    async with opened(elsewhere) as store:
+        await store.write(a_write("m"), AT_ONCE)
+        made = [await backed_up(store, tmp_path)]
+        await store.write(a_write("since"), AT_ONCE)
+        made.append(await backed_up(store, tmp_path, incremental=True))
+        shutil.copytree(tmp_path / made[1].name, tmp_path / "zzz-before-the-upgrade")
+        shutil.rmtree(tmp_path / made[1].name)
+        await store.write(a_write("later"), AT_ONCE)
+        made.append(await backed_up(store, tmp_path))
+        async with opened(elsewhere) as target:
+            assert (await restore(target, tmp_path, config=CONFIG)).name == made[2].name
+            copied = await restore(target, tmp_path / "zzz-before-the-upgrade", config=CONFIG)
+            assert (copied.live, copied.in_step) == (2, True)
+        newest = await backed_up(store, tmp_path)
+        assert await prune(tmp_path, Keep(last=1), (await store.info()).store_id) == [made[2].name]
+        assert (await backed_up(store, tmp_path, incremental=True)).parent == newest.backup_id
+    assert [one.name for one in await backups(tmp_path)][:3] == ["zzz-before-the-upgrade", made[0].name, newest.name]
+
+
+async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """A folder in which nothing can be made is refused by a sentence, whoever asks."""
+    async with opened(elsewhere) as store:
+        await store.write(a_write("m"), AT_ONCE)
+        for path in (Path("/proc"), Path("/proc/backups"), tmp_path / "file" / "b"):
+            (tmp_path / "file").touch()
+            with pytest.raises(BackupError, match=r"cannot be (written|made): "):
+                await backed_up(store, path)

@@ -59,6 +59,7 @@ SUFFICES = {
     "otel": ("api.telemetry.tracing",),
     "openai": ("persistence.embedding.openai", "persistence.extraction.openai", "sync.webhook"),
     "backup": ("sync.backing.keys", "sync.backing.frames"),
+    "redis": ("persistence.embedding.shared",),
 }
 #: What an app imports, and the extra that is named where its libraries are missing.
 IMPORTED = {
@@ -69,6 +70,7 @@ IMPORTED = {
     "api.mcp": "mcp",
     "persistence.embedding.openai": "openai",
     "persistence.extraction.openai": "openai",
+    "persistence.embedding.shared": "redis",
     "sync.webhook": "openai",
     "persistence.graph.neo4j": "neo4j",
     "persistence.graph.postgres": "pgvector",
@@ -106,6 +108,7 @@ COMMANDS = {
         ("status", *IN_MEMORY),
         {"DIPTYCH_EXTRACTION_URL": "http://127.0.0.1:1", "DIPTYCH_EXTRACTION_MODEL": "m"},
     ),
+    "search cache": ("redis", ("status", *IN_MEMORY), {"DIPTYCH_EMBEDDING_CACHE_URL": "redis://127.0.0.1:1/0"}),
     "encrypted backup": (
         "backup",
         ("backup", "copies", *IN_A_FILE),
@@ -114,7 +117,7 @@ COMMANDS = {
     "backup": ("backup", ("backup", "copies", *IN_A_FILE), {}),
 }
 #: Of these, those that come to a good end where their extra is there; the others look for a server that is not there.
-WORKING = {"qdrant folder", "embedder", "extractor", "encrypted backup", "backup"}
+WORKING = {"qdrant folder", "embedder", "extractor", "search cache", "encrypted backup", "backup"}
 #: And those that would go on, or start servers.
 ENDLESS = {"default", "demo", "local", "embedded", "mcp"}
 

@@ -17,6 +17,7 @@ from api.telemetry.metrics import METRICS, Metric
 from persistence.ports.observer import Part
 from persistence.ports.runs import Depth, Kind
 from persistence.results import Outcome
+from tests.conftest import installed, missing
 
 ROOT = Path(__file__).parents[2] / "deploy"
 ALERTS = ROOT / "prometheus" / "alerts.yml"
@@ -129,9 +130,9 @@ def test_the_configuration_names_the_rules() -> None:
 @pytest.fixture
 def promtool() -> Iterator[Any]:
     """Return what runs promtool with arguments and fails with what it says."""
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("promtool is not on the PATH; Debian's package `prometheus` has it")
+    if shutil.which("promtool") is None and (why := installed("prometheus")):
+        missing(why)
+    program = str(shutil.which("promtool"))
 
     def run(*arguments: str) -> str:
         done = subprocess.run([program, *arguments], check=False, capture_output=True, text=True)

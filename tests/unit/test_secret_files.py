@@ -65,6 +65,7 @@ def test_the_secrets_are_known() -> None:
         "DIPTYCH_GRAPH_PASSWORD",
         "DIPTYCH_SYNC_WEBHOOK_URL",
         "DIPTYCH_EMBEDDING_API_KEY",
+        "DIPTYCH_EMBEDDING_CACHE_URL",
         "DIPTYCH_EXTRACTION_API_KEY",
         "DIPTYCH_API_JWT_SECRET",
         "DIPTYCH_API_RATE_LIMIT_STORAGE",

@@ -52,14 +52,15 @@ async def erase_(
     if not (yes or await _agreed(cli, user, memory_id)):
         cli.output.note("Nothing was erased.")
         return TROUBLE
-    async with cli.service() as memories:
-        report = await erase(memories, user, memory_id)
+    # First, for a folder that is not there is to be told before anything is gone.
     held = [
         (path, one)
         for path in backups or ()
         for one in await holdings(path, user, memory_id, passphrase=passphrase)
         if one.memories != 0
     ]
+    async with cli.service() as memories:
+        report = await erase(memories, user, memory_id)
     _show(cli, report, held)
     remains = held or report.pending or report.kept_runs or report.graph_unreached
     return ATTENTION if remains else DONE

@@ -13,10 +13,9 @@ import typer
 from api.cli._run import Cli
 from api.cli._stdin import read_secret
 from persistence.errors import BackupPassphraseError, ConfigurationError
-from persistence.secretfiles import secret
+from persistence.secretfiles import LONGEST, secret
 
 VARIABLE = "DIPTYCH_BACKUP_PASSPHRASE"
-_LONGEST = 4_096
 
 PassphraseFile = Annotated[
     Path | None,
@@ -33,17 +32,26 @@ async def given(file: Path | None) -> str | None:
     """Return the passphrase of the file or of the environment, None where there is none. Raises ConfigurationError."""
     if file is not None:
         return await asyncio.to_thread(_first_line, file)
-    return await asyncio.to_thread(secret, os.environ, VARIABLE) or None
+    found = await asyncio.to_thread(secret, os.environ, VARIABLE)
+    return _phrase(found, f"{VARIABLE} or its file") if found else None
 
 
 def _first_line(file: Path) -> str:
     try:
         with file.open("rb") as stream:
-            line = stream.readline(_LONGEST).rstrip(b"\r\n").decode()
+            line = stream.readline(LONGEST + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} cannot be read as a passphrase.") from error
+    return _phrase(line, str(file))
+
+
+def _phrase(text: str, where: str) -> str:
+    """Return the first line of a text, which is the passphrase wherever it comes from. Raises ConfigurationError."""
+    line = text.partition("\n")[0].rstrip("\r")
     if not line:
-        raise ConfigurationError(f"{file} is empty.", hint="put the passphrase into its first line")
+        raise ConfigurationError(f"{where} is empty.", hint="put the passphrase into its first line")
+    if len(line.encode("utf-8", "surrogateescape")) > LONGEST:
+        raise ConfigurationError(f"The passphrase in {where} is longer than {LONGEST:,} bytes.")
     return line
 
 

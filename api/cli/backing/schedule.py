@@ -40,7 +40,9 @@ async def _due(path: Path, timing: Timing) -> datetime:
     """Return when the next backup is due: now, where there is none."""
     there = await backups(path) if await anyio.Path(path).exists() else []
     started = [one.report.started_at for one in there if one.report is not None]
-    return timing.next(max(started), 0) if started else datetime.now(UTC)
+    now = datetime.now(UTC)
+    # A backup of a clock that was wrong does not put the next one off until then.
+    return timing.next(min(max(started), now), 0) if started else now
 
 
 async def _until(cli: Cli, moment: datetime) -> None:

@@ -19,21 +19,24 @@ SOON = timedelta(days=7)
 def certificate_troubles(certificate: str, key: str, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield file and sentence of whatever is wrong."""
     with installed("api"):
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  # an extra
         from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415  # an extra
-        from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415  # an extra
+        from cryptography.x509 import InvalidVersion, load_pem_x509_certificates  # noqa: PLC0415  # an extra
     try:
         leaf = load_pem_x509_certificates(certificate.encode())[0]
-    except ValueError:
+        # What is damaged in it may show only where it is looked at.
+        public, troubles = leaf.public_key(), list(_of_leaf(leaf, values.get("DIPTYCH_NAME", "")))
+    except (ValueError, InvalidVersion, UnsupportedAlgorithm):
         yield CERTIFICATE, "It is no certificate in PEM."
         return
     try:
-        fits = load_pem_private_key(key.encode(), None).public_key() == leaf.public_key()
-    except (ValueError, TypeError):
+        fits = load_pem_private_key(key.encode(), None).public_key() == public
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         yield KEY, "It is no private key in PEM, or it has a passphrase."
     else:
         if not fits:
             yield KEY, "It is not the key of the certificate."
-    yield from ((CERTIFICATE, why) for why in _of_leaf(leaf, values.get("DIPTYCH_NAME", "")))
+    yield from ((CERTIFICATE, why) for why in troubles)
 
 
 def _of_leaf(leaf: Certificate, name: str) -> Iterator[str]:

@@ -14,11 +14,12 @@ from api.cli.configuring.certificates import certificate_troubles
 from api.cli.configuring.envfile import ENV, Variable, is_placeholder
 from api.cli.configuring.generating import PROFILES as CHOSEN
 from api.cli.configuring.generating import profiles, secrets_folder
-from api.cli.configuring.secret_files import PROFILES, SECRETS, Chosen, Secret
+from api.cli.configuring.secret_files import PROFILES, REDIS, SECRETS, Chosen, Secret
 from api.cli.configuring.values import wrong
 from persistence.errors import ConfigurationError
 
 _OURS = "DIPTYCH_"
+_CACHE = "DIPTYCH_EMBEDDING_CACHE_URL_FILE"
 _GENERATE = "diptych config generate"
 #: Whoever is not the owner.
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -37,7 +38,7 @@ def check(folder: Path) -> list[Trouble]:
     """Return what is not right; nothing where the stack can be started. Raises ConfigurationError."""
     example = envfile.variables(envfile.read_example(folder))
     values = envfile.read_env(folder)
-    found = [*_of_env(folder / ENV, example, values), *_of_profiles(profiles(values))]
+    found = [*_of_env(folder / ENV, example, values), *_of_profiles(profiles(values), values)]
     if values.get("DIPTYCH_SECRETS"):
         found += _of_secrets(secrets_folder(folder, values), profiles(values), values)
     return found
@@ -67,9 +68,13 @@ def _of_variable(one: Variable, value: str | None) -> Iterator[Trouble]:
         yield Trouble(one.name, why, f"change it, in {ENV}")
 
 
-def _of_profiles(chosen: Chosen) -> Iterator[Trouble]:
+def _of_profiles(chosen: Chosen, values: Mapping[str, str]) -> Iterator[Trouble]:
     for name in sorted(chosen - set(PROFILES)):
         yield Trouble(CHOSEN, f"There is no profile {name}.", f"choose of {', '.join(PROFILES)}")
+    if _CACHE in values and REDIS not in chosen:
+        yield Trouble(
+            _CACHE, "It leads to Redis, which is not started.", f"add {REDIS} to {CHOSEN}, or remove its line"
+        )
 
 
 def _of_secrets(folder: Path, chosen: Chosen, values: Mapping[str, str]) -> Iterator[Trouble]:

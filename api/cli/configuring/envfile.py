@@ -61,6 +61,8 @@ def _line(line: str, values: Mapping[str, str]) -> str:
 
 def read_text(path: Path) -> str:
     """Return what a file says. Raises ConfigurationError."""
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(f"{path} cannot be read: it is no file.")  # a pipe would have us wait
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from persistence.errors import ConfigurationError
 
 ENV_MODE = 0o600
 NAME, PROFILES, SECRETS = "DIPTYCH_NAME", "COMPOSE_PROFILES", "DIPTYCH_SECRETS"
+#: What a name looks like under which the stack is reached.
+A_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Made:
 def generate(folder: Path, given: Mapping[str, str]) -> Made:
     """Make the file of variables, with what is given in it, and the secrets. Raises ConfigurationError."""
     example = envfile.read_example(folder)
+    if (name := given.get(NAME)) is not None and not A_NAME.fullmatch(name):
+        raise ConfigurationError(f"{name!r} is no name of a host.", hint="--name memories.example.org")
     if (folder / ENV).exists():
         _refuse_others(folder, given)
         env, added = False, _completed(folder, envfile.variables(example))

@@ -7,11 +7,13 @@ the files can be read by whoever gets to them, and the folder lets nobody throug
 from __future__ import annotations
 
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from api.cli.configuring.envfile import read_text
+from persistence.errors import ConfigurationError
 from persistence.local.server import write_whole
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o444
@@ -106,7 +108,7 @@ SECRETS = (
 def make_missing(folder: Path, chosen: Chosen) -> list[str]:
     """Make the secrets that are not there, and return their names; what is there stays. Raises ConfigurationError."""
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    folder.chmod(FOLDER_MODE)
+    _shut(folder)
     known: dict[str, str] = {}
     made: list[str] = []
     for secret in SECRETS:
@@ -118,6 +120,19 @@ def make_missing(folder: Path, chosen: Chosen) -> list[str]:
             write_new(path, known[secret.name], FILE_MODE)
             made.append(secret.name)
     return made
+
+
+def _shut(folder: Path) -> None:
+    """Let nobody but its owner into a folder. Raises ConfigurationError where others may need what is in it."""
+    if not stat.S_IMODE(folder.stat().st_mode) & ~FOLDER_MODE:
+        return
+    ours = {secret.name for secret in SECRETS}
+    if strangers := sorted(path.name for path in folder.iterdir() if path.name not in ours):
+        raise ConfigurationError(
+            f"Others can enter {folder}, and more than secrets is in it: {strangers[0]}.",
+            hint="name a folder of its own in DIPTYCH_SECRETS",
+        )
+    folder.chmod(FOLDER_MODE)
 
 
 def write_new(path: Path, text: str, mode: int) -> None:

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 
+from api.cli.configuring.generating import A_NAME
 from api.http.settings import ApiConfig
 from persistence.errors import ConfigurationError
 from persistence.settings import PersistenceConfig
@@ -13,7 +14,6 @@ from sync.timing import timing_of, zone_of
 
 _PORTS = range(1, 65_536)
 _SIZE = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[bkmg]|[kKMG]B)?", re.ASCII | re.IGNORECASE)
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?", re.ASCII)
 
 
 def _port(value: str) -> bool:
@@ -46,7 +46,7 @@ def _zone(value: str) -> bool:
 
 #: By variable: whether a value will do (False, or any error: it will not), and what would.
 _RULES: dict[str, tuple[Callable[[str], object], str]] = {
-    "DIPTYCH_NAME": (_NAME.fullmatch, "a name such as memories.example.org, without https://"),
+    "DIPTYCH_NAME": (A_NAME.fullmatch, "a name such as memories.example.org, without https://"),
     "DIPTYCH_HTTPS_PORT": (_port, "a port"),
     "DIPTYCH_HTTP_PORT": (_port, "a port"),
     "DIPTYCH_GRAFANA_PORT": (_port, "a port"),
