@@ -77,9 +77,8 @@ def test_no_expression_becomes_a_command():
 
 def test_each_target_is_there():
     """Every call of make is of a target that the Makefile has, with the Python that the job has set up."""
-    calls = [
-        shlex.split(line) for step in STEPS for line in step.get("run", "").splitlines() if line.startswith("make ")
-    ]
+    lines = [shlex.split(line) for step in STEPS for line in step.get("run", "").splitlines()]
+    calls = [line[line.index("make") :] for line in lines if "make" in line]
     assert {call[1] for call in calls} >= {"lint", "test", "dist", "dist-tag", "docs"}
     for call in calls:
         assert call[1] in TARGETS
