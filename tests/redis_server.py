@@ -15,6 +15,9 @@ import pytest
 from tests import planted
 from tests.conftest import installed, missing
 
+#: How a Redis may be no help: it is down, it does not answer, it refuses the password.
+AWAY = ("stopped", "frozen", "refused")
+
 
 class Redis:
     """A server of the test's own, with the password of the test's own."""
@@ -40,6 +43,16 @@ class Redis:
         self.process.send_signal(signal.SIGCONT)
         self.process.terminate()
         self.process.communicate()
+
+    def away(self, how: str) -> str:
+        """Be no help in one of the ways of ``AWAY``; return the URL at which that is so."""
+        if how == "stopped":
+            self.stop()
+        elif how == "frozen":
+            self.process.send_signal(signal.SIGSTOP)
+        else:
+            return self.url.replace(self.password, "another-password")
+        return self.url
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -14,7 +13,7 @@ from api.access import READ
 from api.http import limiter as limiter_module
 from api.http.limiter import Limiter
 from api.http.settings import ApiConfig
-from tests.redis_server import Redis
+from tests.redis_server import AWAY, Redis
 
 
 @asynccontextmanager
@@ -46,17 +45,11 @@ async def test_without_a_storage_each_counts_for_itself():
             assert [await allowed(one) for one in (here, there, here, there)] == [True, True, False, False]
 
 
-@pytest.mark.parametrize("how", ["stopped", "frozen", "refused"])
+@pytest.mark.parametrize("how", AWAY)
 async def test_a_redis_that_is_away(redis: Redis, monkeypatch: pytest.MonkeyPatch, how: str):
     """Redis that is down, does not answer, or refuses the password stops nobody: the process counts for itself."""
-    url = redis.url
     monkeypatch.setattr(limiter_module, "ASK_TIME", 0.1)
-    if how == "stopped":
-        redis.stop()
-    elif how == "frozen":
-        redis.process.send_signal(signal.SIGSTOP)
-    else:
-        url = url.replace(redis.password, "another-password")
+    url = redis.away(how)
     async with limiters(1, rate_limit="2/minute", rate_limit_storage=url) as (one,):
         async with asyncio.timeout(2):
             assert [await allowed(one) for _ in range(3)] == [True, True, False]

@@ -18,7 +18,7 @@ from persistence.embedding import shared
 from persistence.embedding.shared import RedisQueryCache
 from persistence.errors import ConfigurationError
 from tests.openai_server import DIMENSION, Script, openai_server, vector
-from tests.redis_server import Redis
+from tests.redis_server import AWAY, Redis
 
 TEXT, CONTENT = "who works where?", "Ada works at Babbage & Co."
 
@@ -95,7 +95,7 @@ async def test_what_is_kept_names_nobody(redis: Redis, endpoint: Script):
     assert name.decode() in names
 
 
-@pytest.mark.parametrize("how", ["stopped", "frozen", "refused"])
+@pytest.mark.parametrize("how", AWAY)
 async def test_a_redis_that_is_away(
     redis: Redis,
     endpoint: Script,
@@ -104,13 +104,7 @@ async def test_a_redis_that_is_away(
 ):
     """Redis that is down, does not answer, or refuses the password stops no search, and is left alone for a while."""
     monkeypatch.setattr(shared, "ASK_TIME", 0.1)
-    url = redis.url
-    if how == "stopped":
-        redis.stop()
-    elif how == "frozen":
-        redis.process.send_signal(signal.SIGSTOP)
-    else:
-        url = url.replace(redis.password, "another-password")
+    url = redis.away(how)
     async with services(1, endpoint, url) as (one,):
         async with asyncio.timeout(3):
             for _ in range(3):
