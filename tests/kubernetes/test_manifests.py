@@ -186,8 +186,13 @@ def test_the_settings_are_taken():
     api = {name.removeprefix("DIPTYCH_API_").lower(): value for name, value in settings().items() if "_API_" in name}
     assert ApiConfig.model_validate(api).port == PODS["diptych-api"].port
     rest = {name.removeprefix("DIPTYCH_").lower(): value for name, value in settings().items() if "_API_" not in name}
-    config = PersistenceConfig.model_validate(rest)
-    assert (config.sync_quick_every, config.sync_structure_every, config.sync_full_every) == ("", "", "")
+    assert PersistenceConfig.model_validate(rest)
+
+
+@pytest.mark.parametrize("name", ["diptych-api", "diptych-worker"])
+def test_the_cron_jobs_alone_check(name):
+    """No pod that goes on for ever makes checks on a schedule of its own."""
+    assert "--no-schedule" in PODS[name].container["command"]
 
 
 def test_checks_do_not_meet():

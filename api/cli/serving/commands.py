@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -14,11 +14,9 @@ import typer
 from api.cli._run import Cli, command
 from api.cli.serving.logs import configure_server_logging
 from api.cli.serving.signals import until_signalled
-from api.cli.serving.wanted import ALONE, Wanted
+from api.cli.serving.wanted import ALONE, Wanted, scheduled
 from api.telemetry.watched import watched
-from persistence import AsyncPersistenceService
 from persistence.errors import ConfigurationError
-from sync import AutoSync
 
 app = typer.Typer()
 
@@ -73,6 +71,7 @@ async def worker(
         str | None,
         typer.Option("--metrics-host", metavar="ADDRESS", help="Serve them on this address. Else on 127.0.0.1."),
     ] = None,
+    no_schedule: Annotated[bool, typer.Option("--no-schedule", help="Make no checks on the schedule.")] = False,
 ) -> None:
     """Work off the outbox and check on the schedule, until SIGTERM or Ctrl-C.
 
@@ -81,13 +80,13 @@ async def worker(
     if metrics_port is None:
         if metrics_host is not None:
             raise ConfigurationError("Without --metrics-port nothing is served.", hint="--metrics-port 8766")
-        await _work_unseen(cli)
+        await _work_unseen(cli, schedule=not no_schedule)
         return
     given: dict[str, Any] = {"host": metrics_host or "127.0.0.1", "port": metrics_port}
     await _keep_house(
         cli,
         given,
-        ALONE,
+        replace(ALONE, schedule=not no_schedule),
         lambda url: say(cli, f"{WORKING} Its metrics are at {url}/metrics", {"status": "working", "address": url}),
     )
 
@@ -103,23 +102,18 @@ async def _keep_house(cli: Cli, given: dict[str, Any], wanted: Wanted, ready: Ca
         await keep_house(cli, starting, given, wanted, ready=ready)
 
 
-async def _work_unseen(cli: Cli) -> None:
+async def _work_unseen(cli: Cli, *, schedule: bool) -> None:
     configure_server_logging(cli)
     async with (
         until_signalled() as starting,
         watched(os.environ) as told,
         cli.service(enable_relay=True, observer=told.observer) as memories,
-        scheduled(memories, wanted=True),
+        scheduled(memories, wanted=schedule),
     ):
         asked = asyncio.Event()
         starting.done(asked.set)
         say(cli, WORKING, {"status": "working"})
         await asked.wait()
-
-
-def scheduled(memories: AsyncPersistenceService, *, wanted: bool) -> AbstractAsyncContextManager[object]:
-    """Return what runs the schedule beside an open service."""
-    return AutoSync(memories) if wanted else nullcontext()
 
 
 def say(cli: Cli, sentence: str, record: dict[str, str]) -> None:

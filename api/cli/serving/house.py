@@ -14,9 +14,8 @@ from fastapi import FastAPI, Request
 from api.access import Principal
 from api.access.gate import open_gate
 from api.cli._run import Cli
-from api.cli.serving.commands import scheduled
 from api.cli.serving.signals import Starting
-from api.cli.serving.wanted import Wanted
+from api.cli.serving.wanted import Wanted, scheduled
 from api.http import ApiConfig, Authenticate, Face, Host, authenticating, create_app, hosting
 from api.http.caller import PRINCIPAL, is_loopback
 from api.http.serving import Stop, listen, serve, url_of
