@@ -392,7 +392,12 @@ def pg_schema(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def clean_neo4j(neo4j_url: str) -> str:
     """Return the URL of a Neo4j that holds nothing of ours; what others have there is left alone."""
-    query = f"MATCH (n:{OUR_LABELS}) CALL (n) {{ DETACH DELETE n }} IN TRANSACTIONS OF 10000 ROWS"
-    with neo4j_driver(neo4j_url) as driver, driver.session() as session:
-        session.run(query).consume()
+    empty_neo4j(neo4j_url)
     return neo4j_url
+
+
+def empty_neo4j(url: str) -> None:
+    """Remove what is ours."""
+    query = f"MATCH (n:{OUR_LABELS}) CALL (n) {{ DETACH DELETE n }} IN TRANSACTIONS OF 10000 ROWS"
+    with neo4j_driver(url) as driver, driver.session() as session:
+        session.run(query).consume()

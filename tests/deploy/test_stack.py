@@ -18,7 +18,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests import planted
-from tests.conftest import docker_answers
+from tests.conftest import docker_answers, empty_neo4j
 from tests.deploy.compose import ROOT
 from tests.deploy.conftest import NAME, STARTED, Host
 
@@ -51,6 +51,7 @@ ENGINE = ("docker build ", "diptych() ", "docker compose up", "docker compose ps
 @pytest.fixture(scope="module")
 def started(host: Host, neo4j_server) -> Iterator[Host]:
     """Do what the page says up to the start, and have every service run."""
+    empty_neo4j(neo4j_server.url)
     password = unquote(urlsplit(neo4j_server.url).password or "")
     (host.checkout / "secrets").mkdir(mode=0o700)
     (host.checkout / "secrets" / "neo4j_auth").write_text(f"neo4j/{password}\n")
