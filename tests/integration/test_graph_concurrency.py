@@ -11,16 +11,19 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
+from neo4j import Session
 
 from persistence.errors import GraphConflictError
 from persistence.graph.memory import MemoryGraph
 from persistence.graph.neo4j import Neo4jGraph
 from persistence.graph.postgres import PostgresGraph
-from persistence.ports.graph import GraphStore, GraphWrite
+from persistence.ports.graph import GraphStore, GraphWrite, Verdict
 from persistence.ports.outbox import Key
 from persistence.ports.vector import Tombstone
 from persistence.projection import bucket, project
 from persistence.records import Memory
+from tests.conftest import neo4j_driver
+from tests.faults.stores import until
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 SEED = 20240229
@@ -196,6 +199,27 @@ async def test_no_stale_writer_wins_a_race(graph):
         assert (left.version, left.live) == (top, bool(top % 3))
         assert [entity.name for entity in left.entities] == ([f"v{top}"] if top % 3 else [])
     assert (await in_the_store(graph))["orphans"] == 0
+
+
+async def test_a_write_reads_the_version_once_it_has_the_node(clean_neo4j: str) -> None:
+    """I3: a write that waits for another one finds the version which that one left. Guard: the memory's lock first."""
+    graph = Neo4jGraph(clean_neo4j)
+    await graph.open()
+    await graph.apply([write("m", 1, ["start"])], timeout=30)
+    with neo4j_driver(clean_neo4j) as driver, driver.session() as session, driver.session() as watcher:
+        with session.begin_transaction() as rival:
+            rival.run("MATCH (m:DiptychMemory {user_id: 'u', id: 'm'}) SET m.version = 9").consume()
+            late = asyncio.create_task(graph.apply([write("m", 5, ["late"])], timeout=30))
+            await until(lambda: _waits(watcher), what="for a write that is blocked by another one")
+            rival.commit()
+        (ack,) = await late
+    assert (ack.verdict, ack.version) == (Verdict.NEWER, 9)
+    await graph.close()
+
+
+async def _waits(watcher: Session) -> bool:
+    query = "SHOW TRANSACTIONS YIELD status WHERE status STARTS WITH 'Blocked by' RETURN count(*) AS number"
+    return bool(watcher.run(query).single(strict=True)["number"])
 
 
 async def test_racing_first_writers_make_one_node(graph):

@@ -63,6 +63,17 @@ async def test_poison_stands_alone_and_dies(stores: Stores) -> None:
         assert len(await stores.differences()) == 1
 
 
+async def test_poison_takes_nobody_with_it(stores: Stores) -> None:
+    """Of a batch with a memory that the graph refuses every other one is brought up at the first attempt."""
+    graph = Hooked(stores.graph())
+    async with stores.service(graph=graph, relay_attempts=1) as memories:
+        await _owe(memories, graph, range(16))
+        graph.before["apply"] = _poisoned(graph)
+        report = await memories.drain()
+        assert (report.applied, report.dead, report.pending) == (15, 1, 0)
+        assert [dead.key for dead in await memories.dead_letters()] == [POISON]
+
+
 async def test_a_dead_entry_is_retried_by_hand(stores: Stores) -> None:
     """A dead entry that is retried starts anew, and is in step once the graph takes it."""
     graph = Hooked(stores.graph())
