@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
 from persistence.errors import ConfigurationError
+from persistence.opening import plain
 
 SUFFIX = "_FILE"
 #: Bytes of a secret at most: what is longer was hardly meant.
@@ -52,9 +53,7 @@ def read(variable: str, path: str) -> str:
 
 
 def _content(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise OSError(0, "it is no file")  # a pipe would have us wait, or give its secret only once
-    with path.open("rb") as file:
+    with open(path, "rb", opener=plain) as file:
         return file.read(LONGEST + 1)
 
 

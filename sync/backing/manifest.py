@@ -18,9 +18,9 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from persistence.errors import BackupDamagedError, BackupError, InvalidInputError
+from persistence.opening import plain
 from persistence.projection import EXACT
 from persistence.records import Record, validated
-from sync.backing.files import plain
 
 FORMAT = 1
 NAME = "manifest.json"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from persistence.errors import BackupDamagedError
+from persistence.opening import plain, private
 from sync.backing import rows as r
-from sync.backing.files import plain, private
 from sync.backing.frames import FRAME, MAGIC, Packer, Unpacker
 from sync.backing.keys import Keys
 from sync.backing.manifest import Part, Section

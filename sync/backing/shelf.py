@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from persistence.errors import BackupError
+from persistence.opening import private
 from sync.backing import manifest as m
-from sync.backing.files import private
 from sync.backing.manifest import Manifest
 
 _UNFINISHED, _GONE = ".unfinished", ".gone"

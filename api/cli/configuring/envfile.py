@@ -11,6 +11,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from persistence.errors import ConfigurationError
+from persistence.opening import plain
 
 #: Where the example lies, below the folder of the stack; and what is made of it, which Compose reads by itself.
 EXAMPLE = Path("deploy", "env.production.example")
@@ -61,10 +62,9 @@ def _line(line: str, values: Mapping[str, str]) -> str:
 
 def read_text(path: Path) -> str:
     """Return what a file says. Raises ConfigurationError."""
-    if path.exists() and not path.is_file():
-        raise ConfigurationError(f"{path} cannot be read: it is no file.")  # a pipe would have us wait
     try:
-        return path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8", opener=plain) as file:
+            return file.read()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError(f"{path} cannot be read: {why}.") from error

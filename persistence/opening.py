@@ -1,4 +1,4 @@
-"""How files of a backup are opened."""
+"""How files are opened that hold what is secret, or that anybody may have put there: for ``open(…, opener=…)``."""
 
 from __future__ import annotations
 
