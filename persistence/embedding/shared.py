@@ -15,19 +15,18 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import SecretStr
 
 from persistence.errors import ConfigurationError
 from persistence.extras import needing
 from persistence.log import get_logger
+from persistence.records import Vector
 
 with needing("redis"):
     from redis.asyncio import Redis
     from redis.exceptions import RedisError
 
 T = TypeVar("T")
-Vector = npt.NDArray[np.float32]
 
 log = get_logger("embedding")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,30 +38,23 @@ def found(path: Path) -> Path:
     """Return the folder of one backup: the path itself, or the newest of the backups in it. Raises BackupError."""
     if (path / m.NAME).exists():
         return path
-    names = Shelf(path).names()
+    shelf = Shelf(path)
+    names = shelf.names()
     if not names:
         raise BackupError(f"There is no backup in {path}.", hint="diptych backup PATH makes one")
-    _refuse_to_choose(path, names)
+    _refuse_to_choose(shelf)
     return path / names[-1]
 
 
-def _refuse_to_choose(path: Path, names: Sequence[str]) -> None:
+def _refuse_to_choose(shelf: Shelf) -> None:
     """Refuse backups of several truths: the newest may be of the new, empty one that another is to be restored into."""
-    newest = {said.store.store_id: (name, said) for name in names if (said := _readable(path / name))}
+    newest = {said.store.store_id: (name, said) for name, said in shelf.readable()}
     if len(newest) > 1:
         told = " and ".join(f"{name} (memories: {said.live:,})" for name, said in newest.values())
         raise BackupError(
-            f"{path} has backups of {len(newest)} truths; the newest of each: {told}.",
+            f"{shelf.path} has backups of {len(newest)} truths; the newest of each: {told}.",
             hint="name the folder of the one that is meant",
         )
-
-
-def _readable(folder: Path) -> Manifest | None:
-    """Return what a backup says of itself; None where it cannot be read, which is told where it is asked for."""
-    try:
-        return m.read(folder)[0]
-    except BackupDamagedError:
-        return None
 
 
 def is_encrypted(folder: Path) -> bool:

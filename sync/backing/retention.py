@@ -8,7 +8,7 @@ from datetime import UTC
 from pathlib import Path
 from uuid import UUID
 
-from persistence.errors import BackupDamagedError, BackupError
+from persistence.errors import BackupError
 from sync.backing import manifest as m
 from sync.backing.manifest import Manifest
 from sync.backing.shelf import Shelf
@@ -41,7 +41,7 @@ async def prune(path: Path, keep: Keep, store_id: UUID, *, dry_run: bool = False
 
 def _prune(shelf: Shelf, keep: Keep, store_id: UUID, *, dry_run: bool) -> list[str]:
     with shelf.held(alone=True):
-        there = {name: manifest for name, manifest in _readable(shelf) if manifest.store.store_id == store_id}
+        there = {name: manifest for name, manifest in shelf.readable() if manifest.store.store_id == store_id}
         # What somebody has named by himself he has put aside: it stays, with what it stands on.
         aside = [manifest.parent for name, manifest in there.items() if not m.is_folder_name(name)]
         ours = {name: manifest for name, manifest in there.items() if m.is_folder_name(name)}
@@ -50,14 +50,6 @@ def _prune(shelf: Shelf, keep: Keep, store_id: UUID, *, dry_run: bool) -> list[s
         for name in reversed([] if dry_run else gone):  # what stands on another goes first
             shelf.drop(name)
     return gone
-
-
-def _readable(shelf: Shelf) -> Iterable[tuple[str, Manifest]]:
-    for name in shelf.names():
-        try:
-            yield name, m.read(shelf.path / name)[0]
-        except BackupDamagedError:
-            continue
 
 
 def kept(manifests: Sequence[Manifest], keep: Keep, needed: Iterable[UUID | None] = ()) -> set[UUID]:

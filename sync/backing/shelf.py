@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from persistence.errors import BackupError
+from persistence.errors import BackupDamagedError, BackupError
 from persistence.opening import private
 from sync.backing import manifest as m
 from sync.backing.manifest import Manifest
@@ -61,6 +61,14 @@ class Shelf:
         except OSError as error:
             raise BackupError(f"{self.path} is no folder that can be read: {error.strerror}.") from error
         return sorted(there, key=lambda name: (m.is_folder_name(name), name))
+
+    def readable(self) -> Iterator[tuple[str, Manifest]]:
+        """Yield names and manifests in that order; a damaged one is told of by who asks for that backup."""
+        for name in self.names():
+            try:
+                yield name, m.read(self.path / name)[0]
+            except BackupDamagedError:
+                continue
 
     def sweep(self) -> None:
         """Remove what those left who died at their work. Only for who holds the folder alone."""

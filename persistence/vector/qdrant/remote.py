@@ -10,10 +10,7 @@ from typing import Any, TypeVar
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from persistence.errors import (
-    ConfigurationError,
-    VectorStoreUnavailableError,
-)
+from persistence.errors import ConfigurationError, VectorStoreUnavailableError
 from persistence.records import Vector
 from persistence.tls import Fault, Tls, TlsError, find
 from persistence.vector.qdrant.address import Address, parse

@@ -19,8 +19,6 @@ SCHEMA_VERSION = 1
 ROUNDS = 16
 #: Points that one request asks for or changes.
 PAGE = 1_000
-
-
 #: What a write asks of the store's own point.
 LIMITS = ("floor", "graph_id")
 
